@@ -162,3 +162,38 @@ class MissingDependencyError(VesaliusError, ImportError):
     """An optional package is needed; `fix` holds the exact line that installs it."""
 
     code = "missing_dependency"
+
+
+class OutputBusyError(UsageError):
+    """Another run is writing into the same output: exit code 2."""
+
+    code = "output_busy"
+
+
+class IncompleteError(VesaliusError, RuntimeError):
+    """Of several studies some failed, or `--strict` and not all were completed: exit code 1."""
+
+    code = "incomplete"
+
+
+class CrashError(VesaliusError, RuntimeError):
+    """A worker process ended without an answer."""
+
+    code = "crash"
+
+
+class InternalError(VesaliusError, RuntimeError):
+    """A fault of Vesalius itself; `trace` names places in the code, never values."""
+
+    code = "internal"
+    trace = ""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Take the trace along."""
+        return (*super().__reduce__(), {"trace": self.trace})
+
+
+class ContractError(VesaliusError, AssertionError):
+    """An extension does not keep the contract of its kind; `found` lists every breach."""
+
+    code = "contract"

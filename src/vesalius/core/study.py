@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vesalius.core.axis import Axis
 from vesalius.core.finding import Message
 from vesalius.core.grid import Frame, Spacing, orientation_of
 
@@ -85,6 +86,7 @@ class Series:
         attributes: non-identifying acquisition attributes by DICOM keyword (ImageType, EchoTime, RepetitionTime,
             InversionTime, FlipAngle, ContrastBolusAgent, MRAcquisitionType, ScanningSequence, SequenceName, ...).
         dtype: NumPy name of the stored voxels; `components` counts the fourth axis (1 without).
+        axis: what the fourth axis counts, None without one.
         problems: anything odd that does not prevent reading (sform and qform disagree, wrong units, NaN).
     """
 
@@ -103,6 +105,7 @@ class Series:
     dtype: str = "int16"
     components: int = 1
     problems: tuple[Message, ...] = ()
+    axis: Axis | None = None
 
     @property
     def float32_bytes(self) -> int:

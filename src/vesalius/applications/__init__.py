@@ -1,0 +1,1 @@
+"""Applications: one file per disease system; each only decides."""

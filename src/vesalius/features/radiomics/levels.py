@@ -1,0 +1,167 @@
+"""Grey levels 1, 2, 3 ... of a region, and the flat zero-bordered array in which neighbours are a fixed step apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vesalius.core.errors import ImageContentError, LimitError
+from vesalius.features.radiomics.region import Region
+from vesalius.features.radiomics.settings import Discretisation, FixedBinNumber, FixedBinSize
+
+__all__ = ["Levels", "discretise"]
+
+MOST_LEVELS = 65_535
+_LOOKUP_RANGE = 1 << 20
+
+Offset = tuple[int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """Grey levels in a box, 0 outside the intensity mask.
+
+    Args:
+        array: `[slice, row, column]`, the smallest unsigned type that holds the highest level.
+        count: number of bins, N_g of IBSI.
+        highest: largest level that occurs.
+    """
+
+    array: NDArray[Any]
+    count: int
+    highest: int
+    distance: int = 1
+
+    @cached_property
+    def step(self) -> tuple[int, int]:
+        """Return how far the next slice and the next row are in `flat`."""
+        row = self.array.shape[2] + self.distance
+        return (self.array.shape[1] + self.distance) * row, row
+
+    @cached_property
+    def flat(self) -> NDArray[Any]:
+        """Return the levels with zeros after each row, each slice and all slices, as one line.
+
+        A step out of the box lands in zeros, so a neighbour is `flat[i + offset]` for every direction.
+        """
+        planes, rows, columns = self.array.shape
+        d = self.distance
+        padded = np.zeros((planes + d, rows + d, columns + d), dtype=self.array.dtype)
+        padded[:planes, :rows, :columns] = self.array
+        return padded.reshape(-1)
+
+    @cached_property
+    def length(self) -> int:
+        """Return where the last slice ends in `flat`."""
+        return self.array.shape[0] * self.step[0]
+
+    @cached_property
+    def places(self) -> NDArray[np.int64]:
+        """Return where in `flat` the voxels of the intensity mask are, ascending."""
+        return np.flatnonzero(self.flat)
+
+    @cached_property
+    def at_places(self) -> NDArray[Any]:
+        """Return the levels of the voxels of the intensity mask."""
+        return self.flat[self.places]
+
+    @cached_property
+    def planes(self) -> NDArray[np.int64]:
+        """Return the slice of each voxel of the intensity mask."""
+        return self.places // self.step[0]
+
+    @cached_property
+    def voxels_per_plane(self) -> NDArray[np.int64]:
+        """Return the number of voxels of the intensity mask in each slice."""
+        return np.asarray(np.count_nonzero(self.array, axis=(1, 2)))
+
+    def offset(self, direction: Offset) -> int:
+        """Return the step in `flat` for a direction (slice, row, column), `distance` voxels long."""
+        along = direction[0] * self.step[0] + direction[1] * self.step[1] + direction[2]
+        return along * self.distance
+
+
+def discretise(region: Region, how: Discretisation, distance: int = 1) -> Levels:
+    """Return the grey levels of a region.
+
+    Raises:
+        ImageContentError: no binning asked for and the intensities are not whole numbers.
+        LimitError: more than 65535 levels.
+
+    Source: IBSI reference manual 2.7.
+    """
+    spread = region.distribution.values
+    edges = _numbered(spread, how, region.bounds[0])
+    highest = int(edges[-1])
+    count = _count(how, edges)
+    if highest > MOST_LEVELS:
+        raise LimitError(
+            "too many grey levels for texture matrices",
+            found=f"{highest} levels",
+            expected=f"at most {MOST_LEVELS}",
+            fix="use FixedBinNumber or a larger FixedBinSize",
+        )
+    dtype = np.dtype(np.uint8 if highest < 256 else np.uint16)
+    array = np.zeros(region.image.shape, dtype=dtype)
+    array[region.intensity] = _assigned(region.values, spread, edges, dtype, (how, region.bounds[0]))
+    return Levels(array, count, highest, distance)
+
+
+def _assigned(
+    values: NDArray[Any],
+    spread: NDArray[np.float64],
+    edges: NDArray[np.int64],
+    dtype: np.dtype[Any],
+    how: tuple[Discretisation, float | None],
+) -> NDArray[Any]:
+    """Return the level of each value: by a table for integers, by computing for others."""
+    if values.dtype.kind not in "iub" or spread[-1] - spread[0] > _LOOKUP_RANGE:
+        limits = spread[[0, -1]]
+        return _numbered(values.astype(np.float64), how[0], how[1], limits).astype(dtype)
+    table = np.zeros(int(spread[-1] - spread[0]) + 1, dtype=dtype)
+    table[(spread - spread[0]).astype(np.int64)] = edges
+    return np.asarray(table[np.subtract(values, int(spread[0]), dtype=np.int64)])
+
+
+def _numbered(
+    values: NDArray[np.float64],
+    how: Discretisation,
+    lower: float | None,
+    limits: NDArray[np.float64] | None = None,
+) -> NDArray[np.int64]:
+    """Return the level of each value; `limits` are the smallest and largest value of the region."""
+    low, high = (values[0], values[-1]) if limits is None else limits
+    if isinstance(how, FixedBinNumber):
+        if high == low:
+            return np.ones(values.shape, dtype=np.int64)
+        level = np.floor(how.bins * (values - low) / (high - low)) + 1
+        return np.minimum(level, how.bins).astype(np.int64)
+    if isinstance(how, FixedBinSize):
+        if how.origin == "zero":
+            first = np.floor(low / how.width)
+            return np.asarray(np.floor(values / how.width) - first + 1).astype(np.int64)
+        origin = low if lower is None else lower
+        return np.maximum(np.floor((values - origin) / how.width) + 1, 1).astype(np.int64)
+    return _whole(values, low)
+
+
+def _whole(values: NDArray[np.float64], low: float) -> NDArray[np.int64]:
+    levels = np.rint(values)
+    if not np.array_equal(levels, values):
+        raise ImageContentError(
+            "without binning the intensities must be whole numbers",
+            found="fractions inside the segment",
+            fix="use FixedBinNumber or FixedBinSize, or Interpolation(round_to=1)",
+        )
+    return np.asarray(levels + (1 - low if low < 1 else 0)).astype(np.int64)
+
+
+def _count(how: Discretisation, edges: NDArray[np.int64]) -> int:
+    if isinstance(how, FixedBinNumber):
+        return how.bins
+    first = 1 if isinstance(how, FixedBinSize) else int(edges[0])
+    return int(edges[-1]) - first + 1

@@ -1,0 +1,182 @@
+"""Matrices of neighbourhoods: grey tone difference (IBSI 3.10) and grey level dependence (IBSI 3.11)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vesalius.features.radiomics.cooccurrence import DIRECTIONS_2D, DIRECTIONS_3D
+from vesalius.features.radiomics.levels import Levels
+from vesalius.features.radiomics.matrices import Matrices, emphases, mean_over_units
+
+__all__ = ["DEPENDENCE_FEATURES", "DIFFERENCE_FEATURES", "dependence", "tone_difference"]
+
+DIFFERENCE_FEATURES = ("coarseness", "contrast", "busyness", "complexity", "strength")
+DEPENDENCE_FEATURES = (
+    "lde",
+    "hde",
+    "lgce",
+    "hgce",
+    "ldlge",
+    "ldhge",
+    "hdlge",
+    "hdhge",
+    "glnu",
+    "glnu_norm",
+    "dcnu",
+    "dcnu_norm",
+    "dc_perc",
+    "gl_var",
+    "dc_var",
+    "dc_entr",
+    "dc_energy",
+)
+_COARSEST = 1e6
+"""Coarseness of a region without any difference, as IBSI suggests."""
+_ROWS = 512
+
+
+def tone_difference(levels: Levels, dimensions: tuple[str, ...]) -> dict[str, NDArray[np.float64]]:
+    """Return the features of `DIFFERENCE_FEATURES` per dimension."""
+    result = {}
+    for planar in sorted({d != "3D" for d in dimensions}):
+        size, total = _differences(levels, planar)
+        units = levels.array.shape[0] if planar else 1
+        wide = levels.highest + 1
+        counts, sums = size.reshape(units, wide), total.reshape(units, wide)
+        for dimension in (d for d in dimensions if (d != "3D") == planar):
+            if dimension == "2D":
+                each = [_difference_features(n, s) for n, s in zip(counts, sums, strict=True)]
+                result[dimension] = mean_over_units(np.stack(each, axis=1))
+            else:
+                result[dimension] = _difference_features(counts.sum(axis=0), sums.sum(axis=0))
+    return result
+
+
+def _differences(levels: Levels, planar: bool) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return voxels with neighbours and summed |level - mean of neighbours| per slice (or in all) and level."""
+    wide = levels.highest + 1
+    kind = np.int64 if levels.highest > 1 << 15 else np.int32
+    shape = (-1, levels.step[0] // levels.step[1], levels.step[1])
+    grey = levels.flat.reshape(shape)
+    axes = (1, 2) if planar else (0, 1, 2)
+    total = _box_sum(grey.astype(kind), axes, levels.distance).reshape(-1)[levels.places]
+    around = _box_sum((grey > 0).astype(np.int32), axes, levels.distance).reshape(-1)[levels.places] - 1
+    own = levels.at_places.astype(np.int64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = (total - own) / around
+    difference = np.abs(own - mean)
+    code = levels.planes * wide + own if planar else own
+    units = levels.array.shape[0] if planar else 1
+    alone = around == 0
+    if alone.any():
+        code, difference = code[~alone], difference[~alone]
+    size = np.bincount(code, minlength=units * wide)
+    return size, np.bincount(code, weights=difference, minlength=units * wide)
+
+
+def _box_sum(array: NDArray[Any], axes: tuple[int, ...], distance: int) -> NDArray[Any]:
+    """Return sums over the cube of neighbours up to a distance; outside counts as zero."""
+    for axis in axes:
+        result = array.copy()
+        for step in range(1, distance + 1):
+            ahead = [slice(None)] * 3
+            behind = [slice(None)] * 3
+            ahead[axis], behind[axis] = slice(step, None), slice(None, -step)
+            result[tuple(behind)] += array[tuple(ahead)]
+            result[tuple(ahead)] += array[tuple(behind)]
+        array = result
+    return array
+
+
+def _difference_features(size: NDArray[np.int64], total: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the features of one matrix; NaN when no voxel has a neighbour."""
+    level = np.flatnonzero(size)
+    if level.size == 0:
+        return np.full(len(DIFFERENCE_FEATURES), np.nan)
+    n, s = size[level].astype(np.float64), total[level]
+    voxels = n.sum()
+    p, i = n / voxels, level.astype(np.float64)
+    weighted = float(p @ s)
+    present = level.size
+    # Sum over pairs of p_i p_j (i - j)^2, both orders.
+    spread = 2 * float(p @ (i * i) - (p @ i) ** 2)
+    contrast = spread / (present * (present - 1)) * float(s.sum()) / voxels if present > 1 else 0.0
+    busy, complexity, strength = _pairs(i, p, s)
+    everything = float(s.sum())
+    return np.array(
+        [
+            1 / weighted if weighted > 0 else _COARSEST,
+            contrast,
+            weighted / busy if busy > 0 else 0.0,
+            complexity / voxels,
+            strength / everything if everything > 0 else 0.0,
+        ]
+    )
+
+
+def _pairs(i: NDArray[np.float64], p: NDArray[np.float64], s: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Return the sums over pairs of levels in busyness, complexity and strength, blocks of rows at a time."""
+    busy = complexity = strength = 0.0
+    ip, ps = i * p, p * s
+    for start in range(0, i.size, _ROWS):
+        rows = slice(start, start + _ROWS)
+        gap = i[rows, np.newaxis] - i
+        both = p[rows, np.newaxis] + p
+        busy += float(np.abs(ip[rows, np.newaxis] - ip).sum())
+        complexity += float((np.abs(gap) * (ps[rows, np.newaxis] + ps) / both).sum())
+        strength += float((both * gap * gap).sum())
+    return busy, complexity, strength
+
+
+def dependence(levels: Levels, dimensions: tuple[str, ...], coarseness: int) -> dict[str, NDArray[np.float64]]:
+    """Return the features of `DEPENDENCE_FEATURES` per dimension.
+
+    A voxel depends on a neighbour when their levels differ by at most `coarseness`; the column is one more than the
+    number of such neighbours.
+    """
+    result = {}
+    per_plane = levels.voxels_per_plane
+    for planar in sorted({d != "3D" for d in dimensions}):
+        column = _dependent(levels, planar, coarseness)
+        for dimension in (d for d in dimensions if (d != "3D") == planar):
+            sliced = dimension == "2D"
+            voxels = per_plane if sliced else np.array([per_plane.sum()])
+            unit = levels.planes if sliced else 0
+            result[dimension] = mean_over_units(emphases(Matrices.counted(unit, levels.at_places, column, voxels)))
+    return result
+
+
+def _dependent(levels: Levels, planar: bool, coarseness: int) -> NDArray[Any]:
+    """Return one more than the number of dependent neighbours of each voxel of the intensity mask."""
+    reach = levels.distance
+    kind = np.uint8 if (2 * reach + 1) ** 3 < 256 else np.uint16
+    flat = levels.flat
+    inside = flat > 0
+    result = np.ones(flat.size, dtype=kind)
+    for offset in _offsets(levels, planar):
+        one, other = flat[:-offset], flat[offset:]
+        if coarseness == 0:
+            depends = one == other
+        else:
+            depends = np.abs(np.subtract(one, other, dtype=np.int32)) <= coarseness
+            depends &= inside[offset:]
+        depends &= inside[:-offset]
+        result[:-offset] += depends
+        result[offset:] += depends
+    return result[levels.places]
+
+
+def _offsets(levels: Levels, planar: bool) -> list[int]:
+    """Return the steps in `flat` to half of the neighbours within the Chebyshev distance."""
+    reach = levels.distance
+    if reach == 1:
+        chosen = DIRECTIONS_2D if planar else DIRECTIONS_3D
+        return [levels.offset(d) for d in chosen]
+    span = range(-reach, reach + 1)
+    deep = (0,) if planar else span
+    slices, rows = levels.step
+    steps = [(a, b, c) for a in deep for b in span for c in span if (a, b, c) > (0, 0, 0)]
+    return [a * slices + b * rows + c for a, b, c in steps]

@@ -1,0 +1,1 @@
+"""Operations on volumes: spatial, intensity, denoising, frequency, registration."""

@@ -1,0 +1,1 @@
+"""Masks from images: one file or folder per family of methods."""

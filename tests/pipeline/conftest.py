@@ -1,0 +1,5 @@
+"""Fixtures of the pipeline's tests."""
+
+from installation import environment, installed
+
+__all__ = ["environment", "installed"]
