@@ -389,7 +389,7 @@ def test_regrid_refuses_what_would_be_invented():
     slices = apart(ramp(grid(), (30, 8, 8)))
     with pytest.raises(IrregularGeometryError, match="too much"):
         spatial.regrid([slices[0], slices[1], slices[29]])
-    with pytest.raises(IrregularGeometryError, match="one place"):
+    with pytest.raises(IrregularGeometryError, match="no two slices"):
         spatial.regrid([slices[0], slices[0]])
     with pytest.raises(IrregularGeometryError, match="too few"):
         spatial.regrid(slices[:1])

@@ -149,6 +149,30 @@ def test_qform_alone_is_used(tmp_path: Path) -> None:
     assert np.allclose(series.geometry.affine, affine, atol=1e-4)
 
 
+@pytest.mark.parametrize("qfac", [0.0, np.nan, 7.0, -3.0])
+def test_an_odd_qfac_is_read_by_its_sign(qfac: float, tmp_path: Path) -> None:
+    def change(header: Any) -> None:
+        header.set_qform(header.get_sform(), 1)
+        header["sform_code"], header["pixdim"][0] = 0, qfac
+        header["pixdim"][1] *= -1
+
+    path = save(tmp_path / "x.nii", ramp(4, 5, 6), change, np.diag([2.0, 3.0, -4.0 if qfac < 0 else 4.0, 1.0]))
+    assert nifti.read(path).orientation == ("IAR" if qfac < 0 else "SAR")
+    assert ids(path) == []
+
+
+def test_a_qform_without_sizes_is_named_or_refused(tmp_path: Path) -> None:
+    def change(header: Any) -> None:
+        header["pixdim"][2] = 0
+
+    path = save(tmp_path / "x.nii", ramp(4, 5, 6), change)
+    edit(path, lambda header: header.__setitem__("qform_code", 1))
+    assert ids(path) == ["nifti.qform_broken"]
+    edit(path, lambda header: header.__setitem__("sform_code", 0))
+    with pytest.raises(ReadError, match="qform is no usable geometry"):
+        nifti.describe_file(path)
+
+
 def test_neither_transform_means_that_orientation_is_unknown(tmp_path: Path) -> None:
     def change(header: Any) -> None:
         header["sform_code"] = header["qform_code"] = 0

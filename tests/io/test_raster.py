@@ -82,6 +82,25 @@ def test_palettes(tmp_path: Path) -> None:
     check(tmp_path / "y.png", GREY[np.newaxis])
 
 
+def test_one_bit_and_palettes_in_raw_tiff(tmp_path: Path) -> None:
+    wide = np.tile(GREY, (20, 20))
+    Image.fromarray(wide > 128).save(tmp_path / "x.tif")
+    check(tmp_path / "x.tif", ((wide > 128) * np.uint8(255))[np.newaxis])
+    indexed = Image.fromarray(np.tile(RGB, (20, 20, 1))).quantize(16)
+    indexed.save(tmp_path / "y.tif")
+    check(tmp_path / "y.tif", np.asarray(indexed.convert("RGB"))[np.newaxis])
+
+
+def test_a_raw_tiff_that_declares_more_than_it_holds(tmp_path: Path) -> None:
+    Image.fromarray(np.tile(GREY, (20, 20))).save(tmp_path / "x.tif")
+    data = (tmp_path / "x.tif").read_bytes()
+    lie = data.replace(struct.pack("<HHII", 257, 4, 1, 120), struct.pack("<HHII", 257, 4, 1, 12000))
+    assert lie != data
+    (tmp_path / "x.tif").write_bytes(lie)
+    with pytest.raises(ReadError, match="truncated"):
+        raster.describe_file(tmp_path / "x.tif")
+
+
 def test_one_bit_and_cmyk(tmp_path: Path) -> None:
     Image.fromarray(GREY > 128).save(tmp_path / "x.png")
     check(tmp_path / "x.png", ((GREY > 128) * np.uint8(255))[np.newaxis])

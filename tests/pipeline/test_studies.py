@@ -26,7 +26,7 @@ SMALL = Options(formats=("csv", "nifti"))
 
 
 def asked(source: Path, out: Path, **parts: Any) -> Request:
-    return Request(source, out, **{"applications": ("trivial",), "options": SMALL, **parts})
+    return Request(source, out, **{"applications": ("trivial",), "options": SMALL, "workers": 0, **parts})
 
 
 def outcomes(summary: Summary) -> dict[str, str]:
@@ -197,8 +197,8 @@ def test_memory_is_judged_before_work(cohort: Path, out: Path, monkeypatch: pyte
     monkeypatch.setattr(studies, "available_memory_bytes", lambda: 100_000_000)
     summary = analyze(asked(cohort, out))
     assert {row.outcome for row in summary.rows} == {"failed"}
-    assert all(isinstance(error, MemoryLimitError) for error in summary.errors if "needs more memory" in str(error))
-    assert len([error for error in summary.errors if isinstance(error, MemoryLimitError)]) == 4
+    assert [type(error) for error in summary.errors] == [MemoryLimitError] * 5
+    assert "0.1 GB available" in summary.rows[0].message
     monkeypatch.setattr(studies, "available_memory_bytes", lambda: 500_000_000)
     seen: list[int] = []
 

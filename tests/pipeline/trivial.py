@@ -35,9 +35,9 @@ VOLUME = Code("118565006", "SCT", "Volume")
 
 CATALOGUE = {
     "en": {
-        "trivial.title": "Trivial: volume of the bright part",
-        "trivial.needs": "one three-dimensional MR or an image of unknown modality",
-        "trivial.gives": "one volume in mL",
+        "application.trivial": "Trivial: volume of the bright part",
+        "application.trivial.needs": "one three-dimensional MR or an image of unknown modality",
+        "application.trivial.gives": "one volume in mL",
         "trivial.chosen": "the first three-dimensional MR series",
         "trivial.not_mr": "modality {modality} is not MR",
         "trivial.not_3d": "it has {components} values per voxel",
@@ -50,9 +50,9 @@ CATALOGUE = {
         "method.threshold": "voxels brighter than a quarter of the brightest",
     },
     "zh": {
-        "trivial.title": "示例：亮区体积",
-        "trivial.needs": "一个三维磁共振图像",
-        "trivial.gives": "一个体积（mL）",
+        "application.trivial": "示例：亮区体积",
+        "application.trivial.needs": "一个三维磁共振图像",
+        "application.trivial.gives": "一个体积（mL）",
         "trivial.chosen": "第一个三维磁共振序列",
         "trivial.not_mr": "模态 {modality} 不是磁共振",
         "trivial.not_3d": "每个体素有 {components} 个值",

@@ -70,7 +70,7 @@ def _request(session: Session, wish: Wish) -> Request:
 
 
 def _summary_answer(summary: Summary, wish: Wish) -> Answer:
-    warnings = tuple(f"{row.key}: {text}" for row in summary.rows for text in row.warnings)
+    warnings = (*summary.warnings, *(f"{row.key}: {text}" for row in summary.rows for text in row.warnings))
     data = {
         "out": str(summary.out),
         "summary": str(summary.out / "summary.csv"),
@@ -129,7 +129,9 @@ def _plan_answer(plan: Plan, request: Request) -> Answer:
         "analyses": [_planned_data(one, available) for one in plan.jobs],
         "not_possible": [asdict(row) for row in plan.rows],
     }
-    return Answer(data, lambda console: _show_plan(console, plan, workers, available), (), _plan_error(plan, request))
+    return Answer(
+        data, lambda console: _show_plan(console, plan, workers, available), plan.warnings, _plan_error(plan, request)
+    )
 
 
 def _plan_error(plan: Plan, request: Request) -> VesaliusError | None:

@@ -37,11 +37,10 @@ def _describe(name: str, check: bool) -> dict[str, Any]:
 
 
 def _words(application: Any, part: str) -> str:
-    """Return one of the three sentences by which an application presents itself: `<name>.<part>`."""
-    for stem in (application.name, application.name.replace("-", "_")):
-        if find(f"{stem}.{part}", "en", application.catalogue) is not None:
-            return say(Message(f"{stem}.{part}"), "en", application.catalogue)
-    return ""
+    """Return how an application presents itself: messages `application.<name>`, with `.needs` and `.gives`."""
+    message_id = f"application.{application.name}" + ("" if part == "title" else f".{part}")
+    known = find(message_id, "en", application.catalogue) is not None
+    return say(Message(message_id), "en", application.catalogue) if known else ""
 
 
 def _show(console: Console, listed: list[dict[str, Any]]) -> None:

@@ -55,7 +55,8 @@ class Lines(Watcher):
         """Say how a study ended."""
         self._done += 1
         seconds = f" in {row.seconds:.1f} s" if row.seconds is not None else ""
-        self._say(f"{row.key} {row.application}: {row.outcome}{seconds} ({self._done} of {self._count})")
+        label = f"{row.key} {row.application}".strip()
+        self._say(f"{label}: {row.outcome}{seconds} ({self._done} of {self._count})")
 
 
 class Bars(Lines):

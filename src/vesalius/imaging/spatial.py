@@ -250,7 +250,9 @@ def _sorted_places(slices: Sequence[Volume], frame: _SliceFrame) -> list[tuple[f
     apart = gaps[gaps > 1e-3]
     if not len(apart):
         raise IrregularGeometryError(
-            "all slices lie at one place", found=f"{len(stack)} parallel slices", expected="two places or more"
+            "no two slices are parallel and apart",
+            found=f"{len(slices)} slices, {len(stack)} of one orientation",
+            expected="two places or more in one orientation",
         )
     nearest = _SAME_PLACE * float(np.median(apart))
     return [place for place, gap in zip(stack, [np.inf, *gaps], strict=True) if gap > nearest]
@@ -293,7 +295,8 @@ def _in_plane(one: Volume, affine: Affine, shape: Shape) -> tuple[NDArray[Any], 
     """Return the pixels of a slice on the plane's pixel grid and whether they had to be interpolated."""
     pixel = float(np.linalg.norm(affine[:3, 1:3], axis=0).min())
     off = (
-        np.abs(one.affine[:3, 1:3] - affine[:3, 1:3]).max() * max(shape) + np.abs(one.affine[:3, 3] - affine[:3, 3]).max()
+        np.abs(one.affine[:3, 1:3] - affine[:3, 1:3]).max() * max(shape)
+        + np.abs(one.affine[:3, 3] - affine[:3, 3]).max()
     )
     if one.shape == shape and off < _SAME_PLACE * pixel:
         return one.array[0], False

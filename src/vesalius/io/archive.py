@@ -8,7 +8,7 @@ import tempfile
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Final
+from typing import IO, BinaryIO, Final
 
 from vesalius.core.errors import LimitError, ReadError, UnsupportedError
 
@@ -19,6 +19,7 @@ MAX_FILES: Final = 200_000
 MAX_DIRECTORY_BYTES: Final = 64 << 20
 
 _STEP = 1 << 20
+_DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OSError)
 _END = struct.Struct("<4s4H2LH")
 _SUFFIXES = (".zip",)
 
@@ -45,7 +46,7 @@ def unpack_zip(path: Path) -> tempfile.TemporaryDirectory[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             _unpack(archive, Path(folder.name), path.stat().st_size)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, struct.error, ValueError, OSError) as problem:
+    except _DAMAGED as problem:
         folder.cleanup()
         if isinstance(problem, ReadError):
             raise
@@ -115,7 +116,7 @@ def _target(entry: zipfile.ZipInfo) -> PurePosixPath:
     return target
 
 
-def _copy(packed: BinaryIO | zipfile.ZipExtFile, file: BinaryIO, cap: int) -> int:
+def _copy(packed: IO[bytes], file: BinaryIO, cap: int) -> int:
     total = 0
     while part := packed.read(_STEP):
         total += len(part)

@@ -23,7 +23,7 @@ from vesalius.core.errors import GeometryError, ReadError, UnsupportedError
 from vesalius.core.grid import Affine
 from vesalius.io.atomic import writing
 from vesalius.io.inflate import Packing, Place, check_declared, read_voxels, reading, truncated
-from vesalius.io.nifti_write import planes, stored_dtype
+from vesalius.io.nifti_write import LEVEL, planes, stored_dtype
 from vesalius.io.single import (
     FLAT,
     Found,
@@ -132,6 +132,7 @@ def read(source: Series | Path | str) -> Volume:
 def _array(header: _Header, found: Found) -> tuple[NDArray[Any], int]:
     flat, extra = read_voxels(header.place, header.dtype, header.count)
     array = settled(flat.reshape(*header.sizes[::-1], header.channels))
+    del flat
     array = np.moveaxis(array[..., 0], 0, -1) if len(header.sizes) == 4 else array
     if found.axis is not None and found.axis.kind is AxisKind.RGB:
         array = array[..., :3]
@@ -293,7 +294,7 @@ def _stream(image: Volume | Mask, stream: IO[bytes]) -> None:
     dtype = stored_dtype(image)
     axis = image.axis if isinstance(image, Volume) else None
     interleaved = axis is not None and axis.kind is not AxisKind.TIME
-    packer = zlib.compressobj(6)
+    packer = zlib.compressobj(LEVEL)
     packed = [
         packer.compress(np.ascontiguousarray(plane, dtype=dtype.newbyteorder("<")).data)
         for plane in planes(image.array, interleaved)

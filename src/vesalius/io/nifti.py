@@ -128,6 +128,8 @@ def _array(header: Header, found: Found) -> tuple[NDArray[Any], int]:
         return np.ascontiguousarray(pixels[..., :3]), extra
     leading = () if found.axis is None else (len(found.axis),)
     array = settled(flat.reshape(*leading, *shape), *_scaling(header.fields)[:2])
+    # The stored voxels go before the fourth axis is moved, so that only two copies ever stand side by side.
+    del flat
     return (array if not leading else np.ascontiguousarray(np.moveaxis(array, 0, -1))), extra
 
 
@@ -216,9 +218,12 @@ def _transform(fields: Any, name: str) -> NDArray[np.float64]:
     if name == "sform":
         rows = [np.asarray(fields[f"srow_{axis}"], dtype=np.float64) for axis in "xyz"]
         return np.vstack([*rows, (0.0, 0.0, 0.0, 1.0)])
-    pixdim = np.abs(np.asarray(fields["pixdim"], dtype=np.float64))
-    if not np.isfinite(pixdim[1:4]).all() or (pixdim[1:4] == 0).any():
-        return np.zeros((4, 4)) + np.diag([0.0, 0.0, 0.0, 1.0])
+    fields = fields.copy()
+    sizes = np.abs(np.asarray(fields["pixdim"][1:4], dtype=np.float64))
+    if not np.isfinite(sizes).all() or (sizes == 0).any():
+        return np.full((4, 4), np.nan)
+    # A qfac of zero stands for one (NIfTI-1, pixdim[0]); nibabel refuses it.
+    fields["pixdim"][:4] = (-1 if fields["pixdim"][0] < 0 else 1, *sizes)
     return np.asarray(fields.get_qform(coded=False), dtype=np.float64)
 
 
@@ -237,10 +242,12 @@ def _disagreements(
         try:
             other = _index_to_lps(_transform(fields, "qform"), scale)
         except ValueError:
+            other = np.full((4, 4), np.nan)
+        if not np.isfinite(other).all():
             return [Message("nifti.qform_broken")]
         corners = np.array([(*c, 1) for c in itertools.product(*[(0, n - 1) for n in shape])], dtype=np.float64)
         apart = float(np.linalg.norm(corners @ (affine - other).T, axis=1).max())
-        if not apart <= CONFLICT_MM:
+        if apart > CONFLICT_MM:
             angle = _angle_deg(affine, other)
             return [Message("nifti.transforms_disagree", {"distance_mm": round(apart, 2), "angle_deg": angle})]
     told = np.abs(np.asarray(fields["pixdim"][[3, 2, 1]], dtype=np.float64)) * scale

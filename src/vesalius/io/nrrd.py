@@ -22,7 +22,7 @@ from vesalius.core import Axis, AxisKind, Frame, Geometry, Mask, Message, Series
 from vesalius.core.errors import ReadError, UnsupportedError
 from vesalius.io.atomic import writing
 from vesalius.io.inflate import Packing, Place, check_declared, read_voxels, reading, truncated
-from vesalius.io.nifti_write import stored_dtype, time_step
+from vesalius.io.nifti_write import LEVEL, stored_dtype, time_step
 from vesalius.io.single import (
     FLAT,
     Found,
@@ -122,6 +122,7 @@ def _array(header: _Header, found: Found) -> tuple[NDArray[Any], int]:
     count = int(np.prod(header.sizes, dtype=object))
     flat, extra = read_voxels(header.place, header.dtype, count)
     array = settled(flat.reshape(header.sizes[::-1]))
+    del flat
     if header.other is not None:
         array = np.moveaxis(array, len(header.sizes) - 1 - header.other, -1)
     if found.axis is not None and found.axis.kind is AxisKind.RGB:
@@ -343,7 +344,7 @@ def write(image: Volume | Mask, path: str | Path) -> None:
 def _stream(image: Volume | Mask, stream: IO[bytes]) -> None:
     dtype = stored_dtype(image)
     stream.write(_header_text(image, dtype).encode("ascii"))
-    packer = zlib.compressobj(6, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    packer = zlib.compressobj(LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16)
     for plane in image.array:
         stream.write(packer.compress(np.ascontiguousarray(plane, dtype=dtype.newbyteorder("<")).data))
     stream.write(packer.flush())

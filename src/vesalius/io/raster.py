@@ -7,6 +7,7 @@ stays unknown whatever the file says.
 from __future__ import annotations
 
 import contextlib
+import logging
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from vesalius.core import Axis, Frame, Geometry, Message, Series, Spacing, Step, Verdict, Volume
 from vesalius.core.errors import LimitError, ReadError, UnsupportedError
-from vesalius.io.inflate import FREE_BYTES, LARGEST_RATIO, reading, truncated
+from vesalius.io.inflate import LARGEST_RATIO, reading, truncated
 from vesalius.io.single import FLAT, Found, check_sizes, colours, path_of, read_step, series_of
 
 if TYPE_CHECKING:
@@ -26,10 +27,14 @@ if TYPE_CHECKING:
 
 FORMAT = "raster"
 LARGEST_PAGES = 10_000
+FREE_BYTES = 128 * 2**20
+"""A picture may always inflate to this much; above it `LARGEST_RATIO` of its file holds. Decoding takes three times."""
 _EXIF_BYTES = 2**16
-_ORIENTATION, _BITS, _RESOLUTION, _PLANES, _SAMPLES = 0x0112, 258, 282, 284, 339
+_ORIENTATION, _BITS, _COMPRESSION, _CHANNELS = 0x0112, 258, 259, 277
+_RESOLUTION, _PLANES, _SAMPLES = 282, 284, 339
 _GREY = {"L", "I;16", "I;16B", "I;16L", "I;16N", "I", "F", "1"}
 _EXACT = {*_GREY, "RGB"}
+_SILENT = logging.NullHandler()
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +80,8 @@ def read(source: Series | Path | str) -> Volume:
         if picture.deep_colour:
             array = _deep_pages(path, picture)
         else:
-            array = np.stack([_page(image, page, picture) for page in range(picture.pages)])
+            pages = [_page(image, page, picture) for page in range(picture.pages)]
+            array = np.stack(pages) if len(pages) > 1 else pages[0][np.newaxis]
     found = _found(picture)
     steps: tuple[Step, ...] = read_step(FORMAT, array)
     if picture.turned > 1:
@@ -88,6 +94,8 @@ def read(source: Series | Path | str) -> Volume:
 def _opened(path: Path) -> Iterator[Image]:
     from PIL import Image, UnidentifiedImageError
 
+    # Without a handler Pillow's complaints about damaged files go to stderr beside our error.
+    logging.getLogger("PIL").addHandler(_SILENT)
     with reading(path, "PNG, JPEG or TIFF"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -126,10 +134,19 @@ def _picture(image: Image, path: Path) -> _Picture:
     limit = max(FREE_BYTES, LARGEST_RATIO * path.stat().st_size)
     if stored > limit:
         raise _too_large(path, f"{stored} bytes of pixels", f"{limit} bytes")
+    _check_raw(image, path, rows * columns * pages)
     problems += _oddities(image, turned, deep)
     planar = getattr(image, "tag_v2", {}).get(_PLANES, 1) != 1
     dtype = "uint16" if deep else dtype
     return _Picture(rows, columns, pages, colour, dtype, turned, deep, planar, tuple(problems))
+
+
+def _check_raw(image: Image, path: Path, pixels: int) -> None:
+    """Raise when an uncompressed TIFF declares more pixels than its file holds."""
+    tags = getattr(image, "tag_v2", {})
+    declared = pixels * _bits(image, path) * int(tags.get(_CHANNELS, 1)) // 8
+    if tags.get(_COMPRESSION) == 1 and declared > path.stat().st_size:
+        raise truncated(path, "picture", f"{path.stat().st_size} bytes", f"{declared} bytes of pixels")
 
 
 def _pages(image: Image, path: Path) -> tuple[int, list[Message]]:
@@ -176,7 +193,7 @@ def _bits(image: Image, path: Path) -> int:
         with open(path, "rb") as file:
             return file.read(25)[24]
     if image.format == "TIFF":
-        return int(max(getattr(image, "tag_v2", {}).get(_BITS, (8,))))
+        return int(max(getattr(image, "tag_v2", {}).get(_BITS, (1,))))
     return 8
 
 

@@ -17,6 +17,7 @@ from vesalius.core.errors import NothingFoundError, ReadError, VesaliusError
 from vesalius.io import archive
 from vesalius.io.dicom.headers import Header, read_header
 from vesalius.io.dicom.limits import looks_like_dicom
+from vesalius.io.dicom.pixels import named
 from vesalius.io.dicom.studies import Found, studies_of
 from vesalius.io.single import file_key
 
@@ -179,7 +180,7 @@ class _Search:
         try:
             self.headers.append(read_header(path))
         except VesaliusError as problem:
-            self.unreadable.append((path, _named(problem, path)))
+            self.unreadable.append((path, named(problem, path)))
 
     def _take_file(self, path: Path, module: str) -> None:
         relative = path.name if path == self.root else path.relative_to(self.folder).as_posix()
@@ -198,7 +199,7 @@ class _Search:
             relative = self.root.name
         self.objects += [(found.key, series) for series in found.objects]
         if found.error is not None:
-            self.failed.append(Failure(found.key, relative, _named(found.error, found.files[0])))
+            self.failed.append(Failure(found.key, relative, named(found.error, found.files[0])))
             self.damaged += [(found.key, series) for series in found.series]
         else:
             source = self.source if self.source != self.root or self.root.is_file() else folder
@@ -238,14 +239,6 @@ def _reader(module: str) -> Any:
     import importlib
 
     return importlib.import_module(f"vesalius.io.{module}")
-
-
-def _named(problem: VesaliusError, path: Path) -> VesaliusError:
-    """Return the error with the file's name at its front."""
-    if path.name in problem.message:
-        return problem
-    parts = {"found": problem.found, "expected": problem.expected, "fix": problem.fix}
-    return type(problem)(f"{path.name}: {problem.message}", **parts)
 
 
 def _object_message(series: Series) -> Message:

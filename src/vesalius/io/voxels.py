@@ -15,7 +15,7 @@ def settled(stored: NDArray[Any], slope: float = 1.0, intercept: float = 0.0) ->
 
     Without scaling the stored type stays, except that 64-bit integers become int16 or int32 when they fit, bool
     uint8, and float16 and wider floats float32. A whole slope and intercept keep integers whole; anything else gives
-    float32, computed in float64 one slice at a time.
+    float32, computed in float64.
     """
     kind = stored.dtype.kind
     if slope == 1.0 and intercept == 0.0:
@@ -34,17 +34,17 @@ def settled(stored: NDArray[Any], slope: float = 1.0, intercept: float = 0.0) ->
 
 def _whole(stored: NDArray[Any], slope: int, intercept: int, dtype: type[np.integer[Any]]) -> NDArray[Any]:
     result = np.empty(stored.shape, dtype)
-    for index in range(stored.shape[0]):
-        result[index] = stored[index].astype(np.int64) * slope + intercept
+    for plane in np.ndindex(stored.shape[:-2]):
+        result[plane] = stored[plane].astype(np.int64) * slope + intercept
     return result
 
 
 def as_float32(stored: NDArray[Any], slope: float, intercept: float) -> NDArray[np.float32]:
-    """Return `stored * slope + intercept` as float32, computed in float64 along the first axis."""
+    """Return `stored * slope + intercept` as float32, computed in float64 one plane at a time."""
     result = np.empty(stored.shape, np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
-        for index in range(stored.shape[0]):
-            result[index] = stored[index].astype(np.float64) * slope + intercept
+        for plane in np.ndindex(stored.shape[:-2]):
+            result[plane] = stored[plane].astype(np.float64) * slope + intercept
     return result
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from vesalius.core import registry
 from vesalius.core.application import Application, Context
@@ -85,11 +85,16 @@ def row_of(result: Result, job: Job, application: Application, warnings: tuple[s
         outcome=str(report.outcome),
         seconds=round(seconds, 2),
         numbers={_title(one): one.value for one in report.measurements if one.headline},
-        message=" ".join(say(sentence, "en", application.catalogue) for sentence in sentences),
+        message=_joined([say(sentence, "en", application.catalogue) for sentence in sentences]),
         report=job.report,
         peak_memory_bytes=peak_memory_bytes(),
         warnings=warnings,
     )
+
+
+def _joined(sentences: Sequence[str]) -> str:
+    """Return sentences as one text, each with its full stop."""
+    return " ".join(text if text.endswith((".", "!", "?", ":")) else f"{text}." for text in sentences if text)
 
 
 def _title(measurement: Measurement) -> str:

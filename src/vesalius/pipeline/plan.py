@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from vesalius.pipeline.options import Options
 from vesalius.pipeline.run import explain, prepare
 from vesalius.pipeline.store import Row, State, folder_of, state_of
 from vesalius.pipeline.worker import attempt
+from vesalius.report.words import say
 
 if TYPE_CHECKING:
     from vesalius.io import Failure
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 NOT_APPLICABLE = "not_applicable"
 """Outcome of a study that no installed application takes when none was asked for by name."""
 FAILED = "failed"
+UNREADABLE = "io.unreadable"
+"""Message id with which `io.scan` leaves out a file that claims to be an image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,11 +71,12 @@ class Planned:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Jobs, and rows of studies for which nothing can run, with the errors behind them."""
+    """Jobs, rows of studies for which nothing can run with the errors behind them, and files that could not be read."""
 
     jobs: tuple[Planned, ...]
     rows: tuple[Row, ...]
     errors: Mapping[tuple[str, str], VesaliusError]
+    warnings: tuple[str, ...] = ()
 
 
 def applications(names: Sequence[str] = ()) -> dict[str, Application]:
@@ -101,7 +105,15 @@ def make(studies: Sequence[Study], failed: Sequence[Failure], asked: Asked) -> P
         jobs += planned
         rows += row
         errors |= problems
-    return Plan(tuple(jobs), tuple(rows), errors)
+    return Plan(tuple(jobs), tuple(rows), errors, tuple(_unread(studies)))
+
+
+def _unread(studies: Sequence[Study]) -> Iterator[str]:
+    """Yield the files that claim to be images and could not be read, beside studies that can."""
+    for study in studies:
+        for path, reason in study.left_out:
+            if reason.id == UNREADABLE:
+                yield f"{path}: {say(reason, 'en')}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -73,6 +73,7 @@ class Summary:
         standing: what `summary.csv` holds now.
         skipped: labels of those that had been done before.
         errors: the errors behind failed rows.
+        warnings: files that could not be read beside those that could.
     """
 
     out: Path
@@ -80,6 +81,7 @@ class Summary:
     standing: tuple[Row, ...] = ()
     skipped: frozenset[tuple[str, str]] = frozenset()
     errors: tuple[VesaliusError, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def error(self, *, strict: bool = False) -> VesaliusError | None:
         """Return the error that the whole run ends with, None when all is well."""
@@ -196,7 +198,7 @@ def _work(request: Request, plan: Plan, watcher: Watcher) -> Summary:
     finally:
         standing = summary.rewrite(request.out, rows)
     skipped = frozenset((one.job.study.key, one.job.application) for one in done)
-    return Summary(request.out, tuple(rows), tuple(standing), skipped, tuple(errors))
+    return Summary(request.out, tuple(rows), tuple(standing), skipped, tuple(errors), plan.warnings)
 
 
 def _run(jobs: Sequence[Job], workers: int, threads: int, watcher: Watcher) -> list[batch.Finished[Job, Row]]:

@@ -33,15 +33,14 @@ class Outline:
         """Return the number of points where no other segment touches."""
         return sum(int((_most(beside, len(line)) < _TOUCHING).sum()) for line, beside in self._pairs())
 
-    def without(self, drawn: Sequence[str]) -> tuple[Line, ...]:
-        """Return the lines with the pen lifted along borders shared with segments that are drawn already."""
-        result = []
+    def path(self, drawn: Sequence[str]) -> Line:
+        """Return all lines as one, the pen lifted between them and where a segment drawn already shares the border."""
+        lift = np.full((1, 2), np.nan)
+        parts = [lift]
         for line, beside in self._pairs():
             shared = _most({name: beside[name] for name in drawn if name in beside}, len(line)) >= _TOUCHING
-            lifted = line.copy()
-            lifted[shared] = np.nan
-            result.append(lifted)
-        return tuple(result)
+            parts += [np.where(shared[:, None], np.nan, line), lift]
+        return np.concatenate(parts)
 
     def _pairs(self) -> list[tuple[Line, Mapping[str, NDArray[np.float32]]]]:
         return list(zip(self.lines, self.neighbours, strict=True))

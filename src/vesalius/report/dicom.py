@@ -217,9 +217,7 @@ class _Writer:
 
         written = []
         description = f"{self.origin.application}: {role}, derived"
-        slices = derive.to_dicom(
-            _finite(volume), uid=self.origin.uid, headers=headers or None, description=description
-        )
+        slices = derive.to_dicom(_finite(volume), uid=self.origin.uid, headers=headers or None, description=description)
         for name, dataset in slices:
             yield f"dicom/derived/{role}_{name}", compose.to_bytes(dataset)
             written.append(_without_pixels(dataset))

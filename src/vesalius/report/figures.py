@@ -299,9 +299,9 @@ def _draw_panel(axes: Any, panel: _Panel, sheet: _Sheet, styles: Mapping[str, An
                     "linewidth": CONTOUR_POINTS,
                     "color": hexadecimal(outline.segment.colour),
                 }
-                for line in outline.without(drawn):
-                    axes.plot(line[:, 0], line[:, 1], linewidth=HALO_POINTS, color=PAPER, alpha=0.4)
-                    axes.plot(line[:, 0], line[:, 1], **style)
+                path = outline.path(drawn)
+                axes.plot(path[:, 0], path[:, 1], linewidth=HALO_POINTS, color=PAPER, alpha=0.4)
+                axes.plot(path[:, 0], path[:, 1], **style)
         drawn.append(name)
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)

@@ -9,12 +9,18 @@ from vesalius.core.errors import ImageContentError
 from vesalius.core.volume import Volume
 
 BINS = 256
-ROUNDS = 100
+ROUNDS = 200
+RELATIVE_VARIANCE = np.array([4.0, 2.5, 1.0, 1.0, 1.0])
 LEAST_VOXELS = 1000
+
+F64 = NDArray[np.float64]
 
 
 def white_share_by_brightness(corrected: Volume, brain: NDArray[np.bool_]) -> float:
-    """Return white matter over grey and white matter, 0..1, by a mixture of three Gaussians inside the brain.
+    """Return white matter over grey and white matter, 0..1, by a mixture of Gaussians inside the brain.
+
+    Deep grey matter is nearly as bright as white matter and is counted with it, so that 0.02-0.07 more than by anatomy
+    is usual.
 
     Args:
         corrected: T1-weighted, without bias field.
@@ -32,19 +38,26 @@ def white_share_by_brightness(corrected: Volume, brain: NDArray[np.bool_]) -> fl
     return float(shares[2] / (shares[1] + shares[2]))
 
 
-def _shares(counts: NDArray[np.float64], centre: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the weights of three Gaussians from dark to bright, each at least a fiftieth of the range wide."""
-    order = np.cumsum(counts) / counts.sum()
-    mean = np.interp((0.08, 0.4, 0.8), order, centre)
-    floor = ((centre[-1] - centre[0]) / 50) ** 2
-    variance = np.full(3, 10 * floor)
-    weight = np.full(3, 1 / 3)
+def _shares(counts: F64, centre: F64) -> F64:
+    """Return how much of fluid, grey and white matter there is; voxels of two tissues count half for each.
+
+    Three tissues and two mixtures halfway between neighbours; one spread for grey, white and their mixture, twice and
+    1.6 times that for fluid and its mixture, which keeps the components from changing places.
+    """
+    rank = np.cumsum(counts) / counts.sum()
+    pure = np.interp((0.08, 0.4, 0.8), rank, centre)
+    variance = ((centre[-1] - centre[0]) / 12) ** 2
+    floor = ((centre[-1] - centre[0]) / 500) ** 2
+    weight = np.full(5, 0.2)
     for _ in range(ROUNDS):
-        density = weight * np.exp(-0.5 * (centre[:, None] - mean) ** 2 / variance) / np.sqrt(variance)
+        mean = np.array([pure[0], (pure[0] + pure[1]) / 2, pure[1], (pure[1] + pure[2]) / 2, pure[2]])
+        spread = variance * RELATIVE_VARIANCE
+        density = weight * np.exp(-0.5 * (centre[:, None] - mean) ** 2 / spread) / np.sqrt(spread)
         part = counts[:, None] * density / (density.sum(axis=1, keepdims=True) + 1e-300)
         total = part.sum(axis=0) + 1e-9
         weight = total / total.sum()
-        mean = (part * centre[:, None]).sum(axis=0) / total
-        variance = (part * (centre[:, None] - mean) ** 2).sum(axis=0) / total + floor / 10
-    result: NDArray[np.float64] = weight[np.argsort(mean)]
-    return result
+        pure = (part[:, ::2] * centre[:, None]).sum(axis=0) / total[::2]
+        square = (part[:, 2::2] * (centre[:, None] - mean[2::2]) ** 2).sum()
+        variance = float(square / total[2::2].sum()) + floor
+    half = weight[1::2] / 2
+    return np.array([weight[0] + half[0], weight[2] + half.sum(), weight[4] + half[1]])

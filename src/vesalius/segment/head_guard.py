@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -242,38 +243,43 @@ def rotations() -> tuple[F64, ...]:
     return tuple(sorted(found, key=lambda t: -float(np.trace(t))))
 
 
+_points = lru_cache(maxsize=4)(alignment.atlas_points)
+
+
 def _turned_pose(image: F32, affine: F64, atlas: Atlas) -> alignment.Pose:
     """Return the best pose turned by more than 45 degrees, from the 23 other ways to lay the array in space."""
     coarse, coarse_affine = alignment.coarse_image(image, affine, 8.0)
     middle = (np.array(coarse.shape) - 1) / 2
     centre = coarse_affine[:3, :3] @ middle + coarse_affine[:3, 3]
-    points = alignment.atlas_points(atlas, 12.0), alignment.atlas_points(atlas, 8.0)
-    poses = [_best_start(coarse, coarse_affine, turn, centre, points) for turn in rotations()[1:]]
+    poses = [_best_start(coarse, coarse_affine, turn, centre, _points(atlas, 12.0)) for turn in rotations()[1:]]
     poses.sort(key=lambda p: -p.log_likelihood)
+    poses = _climbed(poses[:8], coarse, coarse_affine, _points(atlas, 8.0), 8)[:2]
     fine, fine_affine = alignment.coarse_image(image, affine, 4.0)
-    dense = alignment.atlas_points(atlas, 4.0)
-    refined = [alignment.climb(alignment.ImageEvidence(fine, fine_affine), dense, p.matrix, 15) for p in poses[:3]]
-    aside = [p for p in refined if _decomposed(p.matrix)[1] > HeadLimits.turn_deg]
-    return max(aside, key=lambda p: p.log_likelihood, default=alignment.Pose(np.eye(4), float("-inf"), 1.0))
+    refined = _climbed(poses, fine, fine_affine, _points(atlas, 4.0), 12)
+    return next(iter(refined), alignment.Pose(np.eye(4), float("-inf"), 1.0))
 
 
-def _best_start(
-    image: F32, affine: F64, turn: F64, centre: F64, points: tuple[alignment.Points, alignment.Points]
-) -> alignment.Pose:
+def _climbed(
+    poses: list[alignment.Pose], image: F32, affine: F64, points: alignment.Points, iterations: int
+) -> list[alignment.Pose]:
+    """Return the poses improved, those turned by more than 45 degrees only, the best first."""
+    better = [alignment.climb(alignment.ImageEvidence(image, affine), points, p.matrix, iterations) for p in poses]
+    aside = [p for p in better if _decomposed(p.matrix)[1] > HeadLimits.turn_deg]
+    return sorted(aside, key=lambda p: -p.log_likelihood)
+
+
+def _best_start(image: F32, affine: F64, turn: F64, centre: F64, points: alignment.Points) -> alignment.Pose:
     # The image is turned about its centre, the atlas laid on it upright, and the pose turned back.
     there = np.eye(4)
     there[:3, :3], there[:3, 3] = turn, centre - turn @ centre
-    turned = there @ affine
-    guess, _ = alignment.head_box(image, turned)
+    guess, _ = alignment.head_box(image, there @ affine)
     back = np.linalg.inv(there)
-    evidence = alignment.ImageEvidence(image, affine)
     poses = []
     for up, forward in itertools.product((-30.0, 0.0, 25.0), (-20.0, 20.0)):
         start = np.eye(4)
         start[:3, 3] = guess + np.array((0.0, forward, up))
-        poses.append(alignment.climb(alignment.ImageEvidence(image, affine), points[0], back @ start, 4))
-    best = max(poses, key=lambda p: p.log_likelihood)
-    return alignment.climb(evidence, points[1], best.matrix, 10)
+        poses.append(alignment.climb(alignment.ImageEvidence(image, affine), points, back @ start, 3))
+    return max(poses, key=lambda p: p.log_likelihood)
 
 
 def _decomposed(matrix: F64) -> tuple[F64, float]:

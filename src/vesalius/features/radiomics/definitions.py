@@ -192,6 +192,16 @@ ngl_dc_energy CAS9 1 dependence count energy
 """
 
 
+_PARTS = {
+    "morph_vol_dens_ombb": Family.ENCLOSING,
+    "morph_area_dens_ombb": Family.ENCLOSING,
+    "morph_vol_dens_mvee": Family.ENCLOSING,
+    "morph_area_dens_mvee": Family.ENCLOSING,
+    "morph_moran_i": Family.AUTOCORRELATION,
+    "morph_geary_c": Family.AUTOCORRELATION,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Definition:
     """One feature: tag without aggregation, IBSI identifier, family, unit pattern and name."""
@@ -209,7 +219,7 @@ def definitions() -> dict[Family, tuple[Definition, ...]]:
     result: dict[Family, list[Definition]] = {family: [] for family in Family}
     for line in _TABLE.strip().splitlines():
         tag, code, unit, name = line.split(" ", 3)
-        family = Family(tag.split("_", 1)[0])
+        family = _PARTS.get(tag, None) or Family(tag.split("_", 1)[0])
         result[family].append(Definition(tag, code, family, unit, name))
     return {family: tuple(found) for family, found in result.items()}
 

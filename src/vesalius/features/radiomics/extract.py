@@ -20,7 +20,7 @@ from vesalius.features.radiomics.table import RadiomicsTable
 __all__ = ["measure", "radiomics"]
 
 _TEXTURES = frozenset(Family) - {
-    Family.MORPHOLOGY,
+    *morphology.FEATURES,
     Family.LOCAL_INTENSITY,
     Family.STATISTICS,
     Family.VOLUME_HISTOGRAM,
@@ -89,8 +89,11 @@ def _parts(region: Region, settings: Settings) -> Iterator[tuple[Family, NDArray
     if _TEXTURES.intersection(settings.families):
         levels = discretise(region, settings.discretisation, settings.distance)
     zoned = _zoned(region, levels, settings) if levels is not None else {}
+    shape = morphology.morphology(region, settings.families)
     for family in settings.families:
-        if family in _PLAIN:
+        if family in shape:
+            yield family, shape[family]
+        elif family in _PLAIN:
             yield family, _PLAIN[family](region)
         elif family is Family.VOLUME_HISTOGRAM:
             yield family, intensities.volume_histogram(region, settings.volume_histogram)
@@ -100,7 +103,6 @@ def _parts(region: Region, settings: Settings) -> Iterator[tuple[Family, NDArray
 
 
 _PLAIN: dict[Family, Callable[[Region], NDArray[np.float64]]] = {
-    Family.MORPHOLOGY: morphology.morphology,
     Family.LOCAL_INTENSITY: local.local_intensity,
     Family.STATISTICS: intensities.statistics,
 }

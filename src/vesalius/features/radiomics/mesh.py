@@ -69,23 +69,32 @@ def _triangles() -> tuple[NDArray[np.int64], NDArray[np.float64]]:
 
 @lru_cache(maxsize=8)
 def _amounts(spacing_mm: tuple[float, float, float]) -> NDArray[np.float64]:
-    """Return `[3, kind]`: area, volume under the surface from the cube's own floor, and area seen along slices."""
+    """Return `[5, kind]`: area, six-fold volume seen from the cube's own corner, and its change per mm of shift."""
     kinds, corners = _triangles()
-    scaled = corners * np.asarray(spacing_mm)
-    normal = np.cross(scaled[:, 1] - scaled[:, 0], scaled[:, 2] - scaled[:, 0]) / 2
-    parts = np.linalg.norm(normal, axis=1), scaled[:, :, 0].mean(axis=1) * normal[:, 0], normal[:, 0]
-    return np.stack([np.bincount(kinds, weights=part, minlength=256) for part in parts])
+    a, b, c = np.moveaxis(corners * np.asarray(spacing_mm), 1, 0)
+    area = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
+    volume = np.einsum("ij,ij->i", a, np.cross(b, c))
+    shift = np.cross(a, b) + np.cross(b, c) + np.cross(c, a)
+    return np.stack([np.bincount(kinds, weights=part, minlength=256) for part in (area, volume, *shift.T)])
 
 
 def surface(mask: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> Surface:
-    """Return area and volume of the surface of a mask; outside the array is outside the mask."""
+    """Return area and volume of the surface of a mask; outside the array is outside the mask.
+
+    Where a mask touches itself across an edge only, the table leaves the surface open there, as PyRadiomics 3.0 does;
+    volumes are summed from the corner one voxel before the box, as there.
+    """
     kinds = _cube_kinds(mask)
     place = np.flatnonzero((kinds.reshape(-1) + np.uint8(255)) < 254)
     kind = kinds.reshape(-1)[place]
+    area, own, *shifts = _amounts(spacing_mm)
     count = np.bincount(kind, minlength=256)
-    height = np.bincount(kind, weights=place // (kinds.shape[1] * kinds.shape[2]), minlength=256) * spacing_mm[0]
-    area, own, seen = _amounts(spacing_mm)
-    return Surface(float(count @ area), float(abs(count @ own + height @ seen)))
+    rest, columns = np.divmod(place, kinds.shape[2])
+    planes, rows = np.divmod(rest, kinds.shape[1])
+    volume = float(count @ own)
+    for at, shift, size in zip((planes, rows, columns), shifts, spacing_mm, strict=True):
+        volume += size * float(np.bincount(kind, weights=at, minlength=256) @ shift)
+    return Surface(float(count @ area), abs(volume) / 6)
 
 
 def _cube_kinds(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
@@ -9,74 +12,129 @@ from scipy.spatial.distance import pdist
 
 from vesalius.features.radiomics.autocorrelation import moran_and_geary
 from vesalius.features.radiomics.enclosing import ellipsoid_area, enclosing_box_mm, enclosing_ellipsoid_mm
-from vesalius.features.radiomics.mesh import outer_vertices, surface
+from vesalius.features.radiomics.mesh import Surface, outer_vertices, surface
 from vesalius.features.radiomics.region import Region
+from vesalius.features.radiomics.settings import Family
 
 __all__ = ["FEATURES", "morphology"]
 
-FEATURES = (
-    "volume",
-    "vol_approx",
-    "area_mesh",
-    "av",
-    "comp_1",
-    "comp_2",
-    "sph_dispr",
-    "sphericity",
-    "asphericity",
-    "com",
-    "diam",
-    "pca_maj_axis",
-    "pca_min_axis",
-    "pca_least_axis",
-    "pca_elongation",
-    "pca_flatness",
-    "vol_dens_aabb",
-    "area_dens_aabb",
-    "vol_dens_ombb",
-    "area_dens_ombb",
-    "vol_dens_aee",
-    "area_dens_aee",
-    "vol_dens_mvee",
-    "area_dens_mvee",
-    "vol_dens_conv_hull",
-    "area_dens_conv_hull",
-    "integ_int",
-    "moran_i",
-    "geary_c",
-)
+FEATURES = {
+    Family.MORPHOLOGY: (
+        "volume",
+        "vol_approx",
+        "area_mesh",
+        "av",
+        "comp_1",
+        "comp_2",
+        "sph_dispr",
+        "sphericity",
+        "asphericity",
+        "com",
+        "diam",
+        "pca_maj_axis",
+        "pca_min_axis",
+        "pca_least_axis",
+        "pca_elongation",
+        "pca_flatness",
+        "vol_dens_aabb",
+        "area_dens_aabb",
+        "vol_dens_aee",
+        "area_dens_aee",
+        "vol_dens_conv_hull",
+        "area_dens_conv_hull",
+        "integ_int",
+    ),
+    Family.ENCLOSING: ("vol_dens_ombb", "area_dens_ombb", "vol_dens_mvee", "area_dens_mvee"),
+    Family.AUTOCORRELATION: ("moran_i", "geary_c"),
+}
 
 
-def morphology(region: Region) -> NDArray[np.float64]:
-    """Return the features of `FEATURES`, lengths in mm.
+@dataclass(frozen=True, eq=False)
+class _Body:
+    """The mask as a solid: mesh, axes and the corners of its convex hull in mm."""
 
-    Volume and area are those of the marching-cubes mesh of the morphological mask; the approximate volume counts its
-    voxels. Intensities come from the intensity mask.
+    mesh: Surface
+    corners: NDArray[np.float64]
+    hull: tuple[float, float]
+    centre: NDArray[np.float64]
+    semi_axes: NDArray[np.float64]
+    axes: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, region: Region) -> _Body:
+        points = outer_vertices(region.morphology) * region.spacing_mm
+        try:
+            hull = ConvexHull(points)
+            corners, size = points[hull.vertices], (float(hull.volume), float(hull.area))
+        except QhullError:
+            corners, size = points, (float("nan"), float("nan"))
+        centre, spread = _moments(region.morphology, region.spacing_mm)
+        lengths, axes = np.linalg.eigh(spread)
+        semi = 2 * np.sqrt(np.maximum(lengths, 0))[::-1]
+        return cls(surface(region.morphology, region.spacing_mm), corners, size, centre, semi, axes)
+
+    def densities(self, *bodies: tuple[float, float]) -> list[float]:
+        """Return volume and area density for the (volume, area) of each enclosing body."""
+        own = self.mesh.volume_mm3, self.mesh.area_mm2
+        return [_over(part, whole) for body in bodies for part, whole in zip(own, body, strict=True)]
+
+
+def morphology(region: Region, families: tuple[Family, ...]) -> dict[Family, NDArray[np.float64]]:
+    """Return the features of `FEATURES` for each morphological family that is wanted.
+
+    Lengths are in mm. Volume and area are those of the marching-cubes mesh of the morphological mask; the approximate
+    volume counts its voxels. Intensities come from the intensity mask.
     """
-    mesh = surface(region.morphology, region.spacing_mm)
-    volume, area = mesh.volume_mm3, mesh.area_mm2
+    result = {}
+    wanted = [family for family in FEATURES if family in families]
+    if Family.AUTOCORRELATION in wanted:
+        result[Family.AUTOCORRELATION] = np.array(moran_and_geary(region))
+    if len(wanted) > len(result):
+        body = _Body.of(region)
+        if Family.MORPHOLOGY in wanted:
+            result[Family.MORPHOLOGY] = _shape(region, body)
+        if Family.ENCLOSING in wanted:
+            box, ellipsoid = enclosing_box_mm(body.corners, body.axes), enclosing_ellipsoid_mm(body.corners)
+            result[Family.ENCLOSING] = np.array(body.densities(_box(box), _ellipsoid(ellipsoid)))
+    return result
+
+
+def _box(edges: NDArray[np.float64]) -> tuple[float, float]:
+    a, b, c = (float(edge) for edge in edges)
+    return a * b * c, 2 * (a * b + a * c + b * c)
+
+
+def _ellipsoid(semi_axes: NDArray[np.float64]) -> tuple[float, float]:
+    return 4 * math.pi / 3 * float(semi_axes.prod()), ellipsoid_area(semi_axes)
+
+
+def _shape(region: Region, body: _Body) -> NDArray[np.float64]:
+    volume, area = body.mesh.volume_mm3, body.mesh.area_mm2
     count = int(np.count_nonzero(region.morphology))
-    cell = float(np.prod(region.spacing_mm))
-    ratio = 36 * np.pi * volume**2 / area**3
-    shape = [
-        volume,
-        count * cell,
-        area,
-        area / volume,
-        volume / (np.pi**0.5 * area**1.5),
-        ratio,
-        ratio ** (-1 / 3),
-        ratio ** (1 / 3),
-        ratio ** (-1 / 3) - 1,
-    ]
-    centre, spread = _moments(region.morphology, region.spacing_mm, count)
-    shift = float(np.linalg.norm(centre - _weighted_centre(region)))
-    lengths, axes = np.linalg.eigh(spread)
-    semi = 2 * np.sqrt(np.maximum(lengths, 0))[::-1]
-    spread_out = [*(2 * semi), _over(semi[1], semi[0]), _over(semi[2], semi[0])]
-    diameter, densities = _densities((volume, area), region, semi, axes)
+    ratio = 36 * math.pi * volume**2 / area**3
+    semi = body.semi_axes
+    edges = np.asarray(region.morphology.shape) * region.spacing_mm
     mean = region.distribution.mean(region.distribution.values)
-    return np.array([*shape, shift, diameter, *spread_out, *densities, mean * volume, *moran_and_geary(region)])
+    return np.array(
+        [
+            volume,
+            count * math.prod(region.spacing_mm),
+            area,
+            area / volume,
+            volume / (math.pi**0.5 * area**1.5),
+            ratio,
+            ratio ** (-1 / 3),
+            ratio ** (1 / 3),
+            ratio ** (-1 / 3) - 1,
+            float(np.linalg.norm(body.centre - _weighted_centre(region))),
+            _largest_distance(body.corners),
+            *(2 * semi),
+            _over(semi[1], semi[0]),
+            _over(semi[2], semi[0]),
+            *body.densities(_box(edges), _ellipsoid(semi), body.hull),
+            mean * volume,
+        ]
+    )
 
 
 def _over(above: float, below: float) -> float:
@@ -84,9 +142,10 @@ def _over(above: float, below: float) -> float:
 
 
 def _moments(
-    mask: NDArray[np.bool_], spacing_mm: tuple[float, float, float], count: int
+    mask: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return centre in mm from the first voxel of the box, and the sample covariance of the voxel centres in mm2."""
+    count = int(np.count_nonzero(mask))
     planes = np.count_nonzero(mask, axis=0), np.count_nonzero(mask, axis=1), np.count_nonzero(mask, axis=2)
     where = [np.arange(n) * s for n, s in zip(mask.shape, spacing_mm, strict=True)]
     lines = planes[2].sum(axis=1), planes[2].sum(axis=0), planes[1].sum(axis=0)
@@ -110,26 +169,6 @@ def _weighted_centre(region: Region) -> NDArray[np.float64]:
     sums = rows.sum(axis=1), rows.sum(axis=0), columns
     along = [s @ np.arange(s.size) for s in sums]
     return np.array(along) * region.spacing_mm / total if total != 0 else np.full(3, np.nan)
-
-
-def _densities(
-    mesh: tuple[float, float], region: Region, semi: NDArray[np.float64], axes: NDArray[np.float64]
-) -> tuple[float, list[float]]:
-    """Return the largest distance of two mesh vertices and the ten volume and area densities."""
-    points = outer_vertices(region.morphology) * region.spacing_mm
-    try:
-        hull = ConvexHull(points)
-        corners, hull_volume, hull_area = points[hull.vertices], float(hull.volume), float(hull.area)
-    except QhullError:
-        corners, hull_volume, hull_area = points, float("nan"), float("nan")
-    box = np.asarray(region.morphology.shape) * region.spacing_mm
-    tight = enclosing_box_mm(corners, axes)
-    around = enclosing_ellipsoid_mm(corners)
-    enclosing = [(float(np.prod(b)), 2 * float(b[0] * b[1] + b[0] * b[2] + b[1] * b[2])) for b in (box, tight)]
-    enclosing += [(4 * np.pi / 3 * float(np.prod(s)), ellipsoid_area(s)) for s in (semi, around)]
-    enclosing.append((hull_volume, hull_area))
-    densities = [_over(part, whole) for pair in enclosing for part, whole in zip(mesh, pair, strict=True)]
-    return _largest_distance(corners), densities
 
 
 def _largest_distance(points: NDArray[np.float64]) -> float:

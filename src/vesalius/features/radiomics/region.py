@@ -16,7 +16,7 @@ from vesalius.core.grid import Affine
 from vesalius.core.mask import Mask
 from vesalius.core.volume import Volume
 from vesalius.features.radiomics.distribution import Distribution
-from vesalius.features.radiomics.settings import Family, Interpolation, Resegmentation, Settings
+from vesalius.features.radiomics.settings import VOLUMETRIC, Family, Interpolation, Resegmentation, Settings
 
 __all__ = ["PEAK_RADIUS_MM", "Region", "check_pair", "interpolate", "segment_label"]
 
@@ -26,7 +26,6 @@ _SPLINE_MARGIN = 24
 """Voxels after which the B-spline prefilter has forgotten its border (0.268^24 = 2e-14)."""
 _HALF = 5e-7
 """Rounding error allowed for when a share of a voxel is compared with the mask threshold."""
-_IN_MM = {Family.MORPHOLOGY, Family.LOCAL_INTENSITY}
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +97,7 @@ def check_pair(volume: Volume, mask: Mask, settings: Settings) -> None:
             expected="one shape and one affine",
             fix="imaging.spatial.resample_like(mask, volume) first",
         )
-    if settings.interpolation is not None or _IN_MM.intersection(settings.families):
+    if settings.interpolation is not None or VOLUMETRIC.intersection(settings.families):
         volume.require_spacing()
         if volume.is_sheared:
             raise GeometryError(
@@ -106,7 +105,7 @@ def check_pair(volume: Volume, mask: Mask, settings: Settings) -> None:
                 fix="imaging.spatial.to_orthogonal on volume and mask first",
             )
     thin = volume.shape[0] == 1
-    volumetric = _IN_MM.intersection(settings.families) or "3D" in settings.dimensions
+    volumetric = VOLUMETRIC.intersection(settings.families) or "3D" in settings.dimensions
     if thin and volumetric:
         raise GeometryError(
             "an image one slice thick has no volume features",
@@ -213,7 +212,7 @@ def prepare(volume: Volume, mask: Mask, segment: str | int | None, settings: Set
 def region_of(volume: Volume, inside: NDArray[np.bool_], settings: Settings) -> Region:
     """Return the region of a mask on the grid of the volume."""
     box = bounding_box(inside)
-    needs_mm = bool(_IN_MM.intersection(settings.families))
+    needs_mm = bool(VOLUMETRIC.intersection(settings.families))
     spacing = volume.spacing_mm if needs_mm else (math.nan, math.nan, math.nan)
     around = box
     if Family.LOCAL_INTENSITY in settings.families:

@@ -29,9 +29,16 @@ __all__ = [
 
 
 class Family(StrEnum):
-    """Feature families of IBSI; the value is the prefix of the feature tags."""
+    """Feature families of IBSI; the value is the prefix of the feature tags.
+
+    IBSI's morphology is in three parts by what they cost: `morph` itself, `enclosing` (smallest box and ellipsoid,
+    which IBSI names without a reference value) and `autocorrelation` (Moran's I and Geary's C over all pairs of
+    voxels). Their tags all begin with "morph".
+    """
 
     MORPHOLOGY = "morph"
+    ENCLOSING = "enclosing"
+    AUTOCORRELATION = "autocorrelation"
     LOCAL_INTENSITY = "loc"
     STATISTICS = "stat"
     HISTOGRAM = "ih"
@@ -45,6 +52,8 @@ class Family(StrEnum):
 
 
 ALL_FAMILIES = tuple(Family)
+VOLUMETRIC = frozenset({Family.MORPHOLOGY, Family.ENCLOSING, Family.AUTOCORRELATION, Family.LOCAL_INTENSITY})
+"""Families that need millimetres and more than one slice."""
 
 
 class Aggregation(StrEnum):
@@ -217,8 +226,7 @@ class Settings:
 
     def flat(self) -> Settings:
         """Return the settings for pictures one slice thick: 2-D aggregations, no morphology, no local intensity."""
-        three_dimensional = {Family.MORPHOLOGY, Family.LOCAL_INTENSITY}
-        families = tuple(f for f in self.families if f not in three_dimensional)
+        families = tuple(f for f in self.families if f not in VOLUMETRIC)
         return replace(self, families=families, aggregations=(Aggregation.SLICE_AVERAGED, Aggregation.SLICE_MERGED))
 
 

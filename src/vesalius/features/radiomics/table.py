@@ -73,7 +73,7 @@ class RadiomicsTable:
         for (definition, aggregation), value in zip(self.columns, self.values.tolist(), strict=True):
             tag = f"{definition.tag}_{aggregation}" if aggregation else definition.tag
             unit = unit_of(definition.unit, self.unit)
-            family = definition.family.value
+            family = definition.tag.split("_", 1)[0]
             yield Feature(tag, definition.code, definition.name, family, aggregation, value, unit, digest)
 
     def __getitem__(self, tag: str) -> float:

@@ -73,7 +73,7 @@ def frame_size(frame: bytes) -> tuple[int, int, int] | None:
     x, y, left, top, tile_x, tile_y = struct.unpack_from(">6L", frame, start + 8)
     (components,) = struct.unpack_from(">H", frame, start + 40)
     columns, rows = x - left, y - top
-    if min(tile_x, tile_y) == 0 or -(-x // tile_x) * -(-y // tile_y) > _MOST_TILES:
+    if max(rows, columns) < 65536 and (min(tile_x, tile_y) == 0 or -(-x // tile_x) * -(-y // tile_y) > _MOST_TILES):
         raise LimitError("a JPEG 2000 frame of too many tiles", expected=f"at most {_MOST_TILES}")
     return rows, columns, components
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from io import BytesIO
@@ -24,6 +25,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from vesalius import __version__
 from vesalius.core.code import Code
 from vesalius.core.errors import ContradictionError
+from vesalius.io.dicom.values import items, text
 
 UidSource = Callable[[str], str]
 """Gives the UID of a stable name, so that a resumed run keeps its UIDs."""
@@ -117,16 +119,27 @@ def clean_value(header: Dataset, keyword: str) -> str:
     tag = tag_for_keyword(keyword)
     if tag is None or tag not in header:
         return ""
-    with warnings.catch_warnings():
-        # pydicom's warnings about a value quote it, and it may be a patient's.
-        warnings.simplefilter("ignore")
+    with _unquoted():
         try:
             value = header[tag].value
             several = isinstance(value, MultiValue) and dictionary_VR(tag) != "PN"
-            text = "\\".join(str(part) for part in (value if several else [value]) if part is not None)
+            found = "\\".join(str(part) for part in (value if several else [value]) if part is not None)
         except Exception:  # noqa: BLE001 - pydicom raises many kinds on values that break their representation
             return ""
-    return _fitting(text, keyword, dictionary_VR(tag))
+    return _fitting(found, keyword, dictionary_VR(tag))
+
+
+@contextmanager
+def _unquoted() -> Iterator[None]:
+    """Keep pydicom from warning about a value, in a warning and in its log: it quotes it, and it may be a patient's."""
+    mode = config.settings.reading_validation_mode
+    config.settings.reading_validation_mode = config.IGNORE
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        config.settings.reading_validation_mode = mode
 
 
 def _fitting(text: str, keyword: str, vr: str) -> str:
@@ -152,9 +165,9 @@ def put(dataset: Dataset, keyword: str, value: object) -> None:
 def take(dataset: Dataset, header: Dataset | None, keywords: Iterable[str]) -> None:
     """Copy attributes that the header has and that fit their value representation."""
     for keyword in keywords:
-        text = clean_value(header, keyword) if header is not None else ""
-        if text:
-            put(dataset, keyword, text.split("\\") if "\\" in text else text)
+        value = clean_value(header, keyword) if header is not None else ""
+        if value:
+            put(dataset, keyword, value.split("\\") if "\\" in value else value)
 
 
 def patient_and_study(dataset: Dataset, headers: Sequence[Dataset] | None, uid: UidSource) -> None:
@@ -169,7 +182,22 @@ def patient_and_study(dataset: Dataset, headers: Sequence[Dataset] | None, uid: 
     for keyword in _TYPE_2:
         put(dataset, keyword, "")
     take(dataset, header, _PATIENT + _STUDY)
+    _deidentification(dataset, header)
     put(dataset, "StudyInstanceUID", study_uid(headers, uid))
+
+
+def _deidentification(dataset: Dataset, header: Dataset | None) -> None:
+    """Say how identity was removed where it was; without a method the statement may not stand (PS3.3 C.7.1.1)."""
+    if header is None or dataset.get("PatientIdentityRemoved") != "YES":
+        return
+    given = [
+        Code(text(item, "CodeValue"), text(item, "CodingSchemeDesignator"), text(item, "CodeMeaning"))
+        for item in items(header, "DeidentificationMethodCodeSequence")
+    ]
+    if complete := [code for code in given if code.value and code.scheme and code.meaning]:
+        dataset.DeidentificationMethodCodeSequence = [code_item(code) for code in complete]
+    elif "DeidentificationMethod" not in dataset:
+        del dataset.PatientIdentityRemoved
 
 
 def study_uid(headers: Sequence[Dataset] | None, uid: UidSource) -> str:

@@ -16,8 +16,8 @@ from vesalius.io.dicom.planes import Plane
 SAME_PLACE_MM: Final = 0.005
 """Two planes closer than this along the normal lie at one position."""
 PLACE_TOLERANCE_MM: Final = 0.01
-PLACE_TOLERANCE: Final = 0.01
-"""A slice may lie off the regular grid by the larger of 0.01 mm and 1 % of the slice distance: scanners round positions
+PLACE_TOLERANCE: Final = 0.02
+"""A slice may lie off the regular grid by the larger of 0.01 mm and 2 % of the slice distance: scanners round positions
 to between 0.001 and 0.1 mm."""
 WHOLE_GAP_TOLERANCE: Final = 0.1
 """A gap that is a whole number of slice distances within this share is a gap of missing slices."""
@@ -113,9 +113,7 @@ def _off_grid(line: _Line, step: NDArray[np.float64]) -> NDArray[np.bool_]:
     return result
 
 
-def _irregular(
-    planes: Sequence[Plane], shape: tuple[int, int], status: Spacing, line: _Line, name: Namer
-) -> Geometry:
+def _irregular(planes: Sequence[Plane], shape: tuple[int, int], status: Spacing, line: _Line, name: Namer) -> Geometry:
     gaps = np.diff(line.along)
     usual = float(np.sort(gaps)[(len(gaps) - 1) // 2])
     affine = affine_of(planes[0], line.normal * usual)
@@ -124,26 +122,28 @@ def _irregular(
     return Geometry((count, *shape), affine, verdict, Frame.PATIENT, status, reasons, planes[0].thickness_mm)
 
 
-def _gaps(
-    line: _Line, gaps: NDArray[np.float64], usual: float, name: Namer
-) -> tuple[Verdict, tuple[Message, ...]]:
+def _gaps(line: _Line, gaps: NDArray[np.float64], usual: float, name: Namer) -> tuple[Verdict, tuple[Message, ...]]:
     wholes = np.round(gaps / usual)
     is_whole = np.abs(gaps / usual - wholes) <= WHOLE_GAP_TOLERANCE
     odd = np.abs(gaps - usual) > max(PLACE_TOLERANCE_MM, PLACE_TOLERANCE * usual)
     if not odd.any():
         return Verdict.UNEQUAL_SPACING, (_off_line(line, name),)
     if is_whole.all() and wholes.max() > 1:
-        missing = [(i, int(wholes[i]) - 1) for i in np.flatnonzero(wholes > 1)]
+        missing = [(int(i), int(wholes[i]) - 1) for i in np.flatnonzero(wholes > 1)]
         lines = [_missing(line, i, count, usual, name) for i, count in missing]
         return Verdict.MISSING_SLICES, _limited(lines, sum(count for _, count in missing))
-    lines = [
-        Message(
-            "io.dicom.unequal_gap",
-            {"gap": round(float(gaps[i]), 3), "usual": round(usual, 3), "before": name(int(i)), "after": name(int(i) + 1)},
-        )
-        for i in np.flatnonzero(odd)
-    ]
+    lines = [_unequal(float(gaps[i]), usual, name(int(i)), name(int(i) + 1)) for i in np.flatnonzero(odd)]
     return Verdict.UNEQUAL_SPACING, _limited(lines, len(lines))
+
+
+def _unequal(gap: float, usual: float, before: str, after: str) -> Message:
+    parameters: dict[str, str | int | float] = {
+        "gap": round(gap, 3),
+        "usual": round(usual, 3),
+        "before": before,
+        "after": after,
+    }
+    return Message("io.dicom.unequal_gap", parameters)
 
 
 def _missing(line: _Line, index: int, count: int, usual: float, name: Namer) -> Message:

@@ -15,7 +15,7 @@ from pydicom.uid import UID
 
 from vesalius.core import Message, Spacing
 from vesalius.core.errors import ReadError, VesaliusError
-from vesalius.io.dicom import mosaic, planes, tags
+from vesalius.io.dicom import codecs, mosaic, planes, tags
 from vesalius.io.dicom.limits import DIRECTORY_CLASS, Source, check_declared_size, opened
 from vesalius.io.dicom.planes import Plane
 from vesalius.io.dicom.values import PARSE_ERRORS, first, items, moment, number, quiet, text, value, whole
@@ -59,7 +59,8 @@ class Header:
     """A stored object.
 
     Args:
-        patient: digest of PatientID, "" without one; `name_and_birth` digests of those two, both "" unless both are told.
+        patient: digest of PatientID, "" without one.
+        name_and_birth: digests of those two, both "" unless both are told.
         kind: "image", "segmentation", "directory" or "object" (no pixels).
         planes: one per image plane; a mosaic has one per tile.
         damage: why the pixels cannot be read although the header can.
@@ -131,20 +132,20 @@ def parsed(source: Source, everything: bool = False) -> Dataset:
     Raises:
         ReadError: pydicom cannot read them.
     """
-    offset = source.pixels.offset - 12 if source.pixels else None
     try:
         with quiet():
             return read_dataset(
                 source.stream(),
                 source.encoding.implicit,
                 source.encoding.little,
-                stop_when=lambda tag, vr, length: offset is not None and int(tag) in _PIXEL_TAGS,
-                specific_tags=None if everything else sorted(tags.WANTED),
+                stop_when=lambda tag, vr, length: int(tag) in _PIXEL_TAGS,
+                specific_tags=None if everything else _WANTED,
             )
     except PARSE_ERRORS as problem:
         raise ReadError("the DICOM header is damaged", found=type(problem).__name__) from None
 
 
+_WANTED = sorted(tags.WANTED)
 _PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 _PIXEL_KINDS = dict(zip(_PIXEL_TAGS, ("float", "double", "integer"), strict=True))
 
@@ -318,6 +319,7 @@ def _frame_count(source: Source, data: Dataset, frame: Pixels) -> tuple[int, tup
 def _damage(source: Source, pixels: Pixels) -> VesaliusError | None:
     try:
         check_declared_size(pixels.bytes_declared, source, pixels.frames)
+        codecs.check_frames(source, pixels.rows, pixels.columns, pixels.samples, pixels.bits_allocated)
     except ReadError as problem:
         return problem
     return None

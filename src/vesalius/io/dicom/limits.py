@@ -9,6 +9,7 @@ import io
 import mmap
 import struct
 import zlib
+from array import array
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -275,7 +276,7 @@ def check_declared_size(declared: int, source: Source, frames: int) -> None:
 
 
 def _check_compressed(declared: int, pixels: PixelElement, frames: int) -> None:
-    sizes = (pixels.fragments or [])[3::2]
+    sizes = pixels.fragments[3::2] if pixels.fragments is not None else array("Q")
     if len(sizes) < frames:
         raise LimitError(
             "more frames are declared than there are compressed fragments",

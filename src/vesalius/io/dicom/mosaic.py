@@ -59,7 +59,9 @@ def planes_of(place: Place, mosaic: Mosaic, rows: int, columns: int) -> Place:
     between = plane.between_mm or plane.thickness_mm
     if not plane.is_placed or between is None or mosaic.count == 0 or mosaic.normal is None:
         problem = Message("io.dicom.mosaic_unknown")
-        return replace(place, planes=(replace(plane, position=None),), is_flat=True, problems=(*place.problems, problem))
+        return replace(
+            place, planes=(replace(plane, position=None),), is_flat=True, problems=(*place.problems, problem)
+        )
     row, column = np.array(plane.row), np.array(plane.column)
     spacing = plane.spacing_mm or (1.0, 1.0)
     tile = rows // mosaic.per_row, columns // mosaic.per_row

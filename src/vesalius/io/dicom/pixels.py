@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -11,7 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import apply_color_lut
 from pydicom.uid import UID
 
-from vesalius.core.errors import ReadError, UnsupportedError
+from vesalius.core.errors import ReadError, UnsupportedError, VesaliusError
 from vesalius.io.dicom import codecs
 from vesalius.io.dicom.headers import Header
 from vesalius.io.dicom.limits import Source
@@ -33,10 +35,9 @@ def frames(source: Source, header: Header, data: Dataset, wanted: Sequence[int])
     if pixels is None or source.pixels is None:
         raise UnsupportedError("the object holds no pixel data", found=header.class_name)
     if header.damage is not None:
-        raise header.damage
+        raise named(header.damage, header.path)
     if pixels.samples not in (1, 3):
         raise UnsupportedError("an image of two or four samples per pixel", found=str(pixels.samples))
-    codecs.check_frames(source, pixels.rows, pixels.columns, pixels.samples, pixels.bits_allocated)
     try:
         decoder = codecs.decoder_for(header.transfer_syntax)
     except NotImplementedError:
@@ -45,6 +46,12 @@ def frames(source: Source, header: Header, data: Dataset, wanted: Sequence[int])
             found=UID(header.transfer_syntax).name,
             fix="convert it, for instance with gdcmconv --raw",
         ) from None
+    if not decoder.is_available:
+        raise UnsupportedError(
+            f"no decoder for the transfer syntax in {header.path.name}",
+            found=UID(header.transfer_syntax).name,
+            fix="pip install pylibjpeg pylibjpeg-openjpeg",
+        )
     yield from _decoded(decoder, source, header, data, wanted)
 
 
@@ -53,21 +60,16 @@ def _decoded(
 ) -> Iterator[NDArray[Any]]:
     pixels = header.pixels
     assert pixels is not None
-    assert source.pixels is not None
-    buffer = source.value(source.pixels.offset, source.pixels.available)
-    every = len(wanted) == pixels.frames and list(wanted) == list(range(pixels.frames))
     count = 0
+    arrays = _native if source.pixels is not None and source.pixels.fragments is None else _compressed
     try:
         with quiet():
-            found = decoder.iter_array(
-                buffer, indices=None if every else list(wanted), view_only=True, **_options(source, header, data)
-            )
-            for array, _ in found:
-                if count == len(wanted):
-                    break
+            for array in arrays(decoder, source, _options(source, header, data), wanted):
                 count += 1
                 yield _coloured(array, data) if pixels.photometric == "PALETTE COLOR" else array
     except PARSE_ERRORS as problem:
+        if isinstance(problem, VesaliusError):
+            raise
         raise ReadError(
             f"the pixels of {header.path.name} cannot be decoded",
             found=f"{UID(header.transfer_syntax).name}: {_first_line(problem)}",
@@ -78,6 +80,42 @@ def _decoded(
         )
 
 
+def _native(decoder: Any, source: Source, options: dict[str, Any], wanted: Sequence[int]) -> Iterator[NDArray[Any]]:
+    assert source.pixels is not None
+    buffer = source.value(source.pixels.offset, source.pixels.available)
+    for array, _ in decoder.iter_array(buffer, indices=list(wanted), view_only=True, **options):
+        yield array
+
+
+def _compressed(decoder: Any, source: Source, options: dict[str, Any], wanted: Sequence[int]) -> Iterator[NDArray[Any]]:
+    """Yield decoded frames; where every fragment is a frame, pydicom gets one at a time and never searches."""
+    assert source.pixels is not None
+    fragments = source.pixels.fragments
+    assert fragments is not None
+    if len(fragments) // 2 - 1 != options["number_of_frames"]:
+        buffer = source.value(source.pixels.offset, source.pixels.available)
+        for index in wanted:
+            yield decoder.as_array(buffer, index=index, **options)[0]
+        return
+    alone = {name: told for name, told in options.items() if name != "extended_offsets"} | {"number_of_frames": 1}
+    for index in wanted:
+        offset, length = fragments[2 + 2 * index], fragments[3 + 2 * index]
+        frame = source.value(offset, length)
+        yield decoder.as_array(_ITEM + bytes(4) + _ITEM + struct.pack("<L", length) + frame + _END, index=0, **alone)[0]
+
+
+_ITEM = b"\xfe\xff\x00\xe0"
+_END = b"\xfe\xff\xdd\xe0" + bytes(4)
+
+
+def named(problem: VesaliusError, path: Path) -> VesaliusError:
+    """Return the error with the file's name at its front."""
+    if path.name in problem.message:
+        return problem
+    parts = {"found": problem.found, "expected": problem.expected, "fix": problem.fix}
+    return type(problem)(f"{path.name}: {problem.message}", **parts)
+
+
 def _first_line(problem: BaseException) -> str:
     lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
     return " ".join(lines)[:200] or type(problem).__name__
@@ -86,6 +124,7 @@ def _first_line(problem: BaseException) -> str:
 def _options(source: Source, header: Header, data: Dataset) -> dict[str, Any]:
     pixels = header.pixels
     assert pixels is not None
+    assert source.pixels is not None
     options: dict[str, Any] = {
         "rows": pixels.rows,
         "columns": pixels.columns,
@@ -97,7 +136,7 @@ def _options(source: Source, header: Header, data: Dataset) -> dict[str, Any]:
         "pixel_keyword": _KEYWORDS[pixels.kind],
         "planar_configuration": pixels.planar,
         # PS3.5 8.1.1: 8-bit samples may have been written as big-endian words; pydicom undoes that by the VR.
-        "pixel_vr": "OW" if not source.encoding.little and pixels.bits_allocated > 1 else "OB",
+        "pixel_vr": source.pixels.vr or "OW",
     }
     if pixels.kind == "integer":
         options["pixel_representation"] = int(pixels.signed)
@@ -115,7 +154,7 @@ def _photometric(name: str, samples: int) -> str:
 
 
 def _coloured(array: NDArray[Any], data: Dataset) -> NDArray[Any]:
+    """Return 8-bit colours; entries of 16 bits are read by their high byte, as PS3.3 C.7.6.3.1.6 derives them."""
     result: NDArray[Any] = apply_color_lut(array, data)
-    if result.shape[-1] == 4:
-        result = result[..., :3]
-    return result
+    result = result[..., :3]
+    return (result >> 8).astype(np.uint8) if result.dtype == np.uint16 else result

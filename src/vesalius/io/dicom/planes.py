@@ -12,7 +12,19 @@ from pydicom.dataset import Dataset
 from vesalius.core import Message, Spacing
 from vesalius.io.dicom import tags
 from vesalius.io.dicom.spacing import PROJECTION, pixel_spacing
-from vesalius.io.dicom.values import PARSE_ERRORS, first, items, moment, number, numbers, seconds_since_1970, text, texts, triple, whole
+from vesalius.io.dicom.values import (
+    PARSE_ERRORS,
+    first,
+    items,
+    moment,
+    number,
+    numbers,
+    seconds_since_1970,
+    text,
+    texts,
+    triple,
+    whole,
+)
 
 Triple = tuple[float, float, float]
 

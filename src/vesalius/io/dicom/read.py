@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,9 +23,9 @@ from vesalius.core.errors import (
 )
 from vesalius.io.dicom import geometry, pixels, rescale, suv, tags
 from vesalius.io.dicom.headers import SEGMENTATION_CLASSES, WHOLE_SLIDE_CLASS, Header, header_of, parsed
-from vesalius.io.dicom.limits import MAX_HEADER_BYTES, opened
+from vesalius.io.dicom.limits import MAX_HEADER_BYTES, Source, opened
 from vesalius.io.dicom.planes import Plane
-from vesalius.io.dicom.values import text
+from vesalius.io.dicom.values import PARSE_ERRORS, quiet, text
 
 RGB = Axis(AxisKind.RGB, ("red", "green", "blue"))
 
@@ -113,6 +114,7 @@ class _Assembly:
         shape: tuple[int, ...] = series.geometry.shape
         if series.axis is not None:
             shape = (*shape, len(series.axis))
+        _check_memory(int(np.prod(shape, dtype=np.int64)) * np.dtype(series.dtype).itemsize)
         try:
             self.array = np.empty(shape, dtype=np.dtype(series.dtype))
         except (MemoryError, ValueError):
@@ -133,7 +135,9 @@ class _Assembly:
             filled += 1
         expected = self.series.geometry.shape[0] * self.elements
         if filled != expected:
-            raise ReadError("the files changed since they were scanned", found=f"{filled} frames", expected=str(expected))
+            raise ReadError(
+                "the files changed since they were scanned", found=f"{filled} frames", expected=str(expected)
+            )
         place = self.series.geometry
         if factor is not None:
             self.unit = factor.unit
@@ -188,6 +192,17 @@ class _Assembly:
             self.notes.setdefault("rescale", Step("rescale", {"slope": plane.slope, "intercept": plane.intercept}))
 
 
+def _check_memory(needed: int) -> None:
+    try:
+        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return
+    if needed > 0.9 * there:
+        raise MemoryLimitError(
+            "the volume does not fit into memory", found=f"{needed >> 20} MB needed", expected=f"{there >> 20} MB there"
+        )
+
+
 def _frames(series: Series, uptake: suv.Uptake | None) -> Iterator[_Frame]:
     """Yield the frames of a series, every file opened once, in the order of the files' first frames."""
     for path, wanted in _by_file(series).items():
@@ -236,9 +251,7 @@ def _order(header: Header, wanted: list[tuple[int, Instance]]) -> dict[int, list
     return order
 
 
-def _tiles(
-    header: Header, stored: Iterator[NDArray[Any]], wanted: Sequence[int]
-) -> Iterator[tuple[int, NDArray[Any]]]:
+def _tiles(header: Header, stored: Iterator[NDArray[Any]], wanted: Sequence[int]) -> Iterator[tuple[int, NDArray[Any]]]:
     if header.mosaic is None:
         yield from zip(wanted, stored, strict=True)
         return
@@ -314,27 +327,46 @@ def source_headers(series: Series) -> list[Dataset]:
             before_pixels = (source.pixels.offset if source.pixels else len(source.data)) - source.start
             if before_pixels > MAX_HEADER_BYTES:
                 raise ReadError(f"the header of {path.name} is too large", found=f"{before_pixels} bytes")
-            data = parsed(source, everything=True)
-            meta = FileMetaDataset()
-            meta.TransferSyntaxUID = source.declared or source.transfer_syntax
-            meta.MediaStorageSOPClassUID = source.meta_class or text(data, "SOPClassUID")
-            meta.MediaStorageSOPInstanceUID = text(data, "SOPInstanceUID")
-            data.file_meta = meta
-            found.append(data)
+            found.append(_with_meta(_settled(parsed(source, everything=True)), source))
     return found
+
+
+def _settled(data: Dataset) -> Dataset:
+    """Return the data set with every value converted and those that cannot be left out, so that nobody stumbles later."""
+    with quiet():
+        for tag in list(data.keys()):
+            try:
+                element = data[tag]
+                if element.VR == "SQ":
+                    for item in element.value:
+                        _settled(item)
+            except PARSE_ERRORS:
+                del data[tag]
+    return data
+
+
+def _with_meta(data: Dataset, source: Source) -> Dataset:
+    meta = FileMetaDataset()
+    with quiet():
+        meta.TransferSyntaxUID = source.declared or source.transfer_syntax
+        meta.MediaStorageSOPClassUID = source.meta_class or text(data, "SOPClassUID")
+        meta.MediaStorageSOPInstanceUID = text(data, "SOPInstanceUID")
+        data.file_meta = meta
+    return data
 
 
 def identity(series: Series) -> Identity:
     """Return who the patient is, from the first header."""
     with opened(series.instances[0].path, tags.WANTED) as source:
         data = parsed(source, everything=True)
-    return Identity(
-        patient_id=text(data, "PatientID"),
-        patient_name=text(data, "PatientName"),
-        birth_date=text(data, "PatientBirthDate"),
-        accession=text(data, "AccessionNumber"),
-        study_uid=text(data, "StudyInstanceUID"),
-    )
+    with quiet():
+        return Identity(
+            patient_id=text(data, "PatientID"),
+            patient_name=text(data, "PatientName"),
+            birth_date=text(data, "PatientBirthDate"),
+            accession=text(data, "AccessionNumber"),
+            study_uid=text(data, "StudyInstanceUID"),
+        )
 
 
 def first_damage(headers: Sequence[Header]) -> VesaliusError | None:

@@ -47,7 +47,7 @@ def voxel_type(pairs: Iterable[tuple[Header, Plane]]) -> np.dtype[Any]:
     assert pixels is not None
     stored = stored_type(pixels)
     if pixels.is_colour:
-        return np.dtype(np.uint8) if pixels.bits_stored <= 8 else stored
+        return np.dtype(np.uint8) if pixels.samples == 1 or pixels.bits_stored <= 8 else stored
     if pixels.kind != "integer" or header.modality in ("PT", "RTDOSE"):
         return np.dtype(np.float32)
     slopes = {(plane.slope, plane.intercept) for _, plane in found}

@@ -33,7 +33,9 @@ SERIES_NUMBER = 910
 _FAMILY = Code("123110", "DCM", "Artificial Intelligence")
 _LABEL = re.compile(r"label (\d+)")
 _NEAR = 0.1
-"""A mask slice and a source frame are one when they are nearer than this part of a pixel."""
+_NEAR_ALONG = 0.03
+"""A mask slice and a source frame are one when they are nearer than a tenth of a pixel or three hundredths of the
+slice distance: scanners round positions, and a regular stack may be off its grid by two (geometry.PLACE_TOLERANCE)."""
 _PARALLEL = 1e-3
 
 
@@ -100,7 +102,7 @@ def _on_source(mask: Mask, headers: Sequence[Dataset]) -> tuple[Mask, list[Place
     if turned.shape[1:] != size:
         raise _mismatch(f"mask slices of {turned.shape[1:]}, source images of {size} rows and columns")
     positions = np.array([place.position_mm for place in places])
-    near = _NEAR * min(*places[0].spacing_mm, float(np.linalg.norm(turned.affine[:3, 0])))
+    near = _near(places[0], turned.affine[:3, 0])
     matched = []
     for index in range(turned.shape[0]):
         away = np.linalg.norm(positions - turned.index_to_world((index, 0, 0)), axis=1)
@@ -108,6 +110,11 @@ def _on_source(mask: Mask, headers: Sequence[Dataset]) -> tuple[Mask, list[Place
             raise _mismatch(f"slice {index} lies {away.min():.3g} mm from the nearest source image")
         matched.append(places[int(away.argmin())])
     return turned, matched
+
+
+def _near(place: Placement, step_mm: NDArray[np.float64]) -> float:
+    """Return the largest distance in mm at which two slices still are one."""
+    return max(_NEAR * float(place.spacing_mm.min()), _NEAR_ALONG * float(np.linalg.norm(step_mm)))
 
 
 def _mismatch(found: str) -> GeometryError:
@@ -324,7 +331,7 @@ def _grid(places: Sequence[Placement]) -> tuple[Affine, NDArray[np.int64]]:
     indices = np.rint((heights - heights.min()) / (np.ptp(heights) / count)).astype(np.int64)
     off = np.linalg.norm(positions - low - indices[:, np.newaxis] * along, axis=1).max()
     turned = max(float(np.abs(place.orientation - places[0].orientation).max()) for place in places)
-    if off > _NEAR * places[0].spacing_mm.min() or turned > _PARALLEL:
+    if off > _near(places[0], along) or turned > _PARALLEL:
         raise IrregularGeometryError(
             "the frames of the segmentation do not form a grid",
             found=f"up to {off:.3g} mm and {turned:.3g} in direction from the nearest one",

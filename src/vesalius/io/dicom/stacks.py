@@ -98,7 +98,7 @@ def _frames_of_reference(slots: list[Slot]) -> list[tuple[list[Slot], tuple[Mess
     for slot in slots:
         groups[slot.header.frame_of_reference_uid].append(slot)
     files = len({id(slot.header) for slot in slots})
-    if 1 < len(groups) and 2 * len(groups) > files and files > 2:
+    if len(groups) > 1 and 2 * len(groups) > files and files > 2:
         return [(slots, (Message("io.dicom.frame_of_reference_varies", {"count": len(groups), "files": files}),))]
     return [(groups[key], ()) for key in sorted(groups)]
 
@@ -227,7 +227,7 @@ class _Sorter:
             if (ordered := _exact(levels, name)) is not None:
                 return [self._stack(*_with_axis(ordered, name, kind, unit))]
         for parts in (_by_kind(slots), _by_mark(slots, "echo")):
-            if 1 < len(parts) and all(max(map(len, _levels(part))) < most for part in parts):
+            if len(parts) > 1 and all(max(map(len, _levels(part))) < most for part in parts):
                 return [stack for part in parts for stack in self.stacks(part)]
         for name, unit in _RANKED:
             if (ordered := _ranked(levels, name)) is not None:
@@ -241,7 +241,7 @@ class _Sorter:
             return [stack]
         slots = [level[0] for level in levels]
         for parts in (_by_kind(slots), _by_mark(slots, "acquisition")):
-            if 1 < len(parts) and all(len(part) > 1 for part in parts):
+            if len(parts) > 1 and all(len(part) > 1 for part in parts):
                 stacks = [self._stack(_levels(part), None) for part in parts]
                 if all(found.geometry.usable for found in stacks):
                     return stacks
@@ -268,9 +268,7 @@ class _Sorter:
         if len(doubled) > 4:
             named += " ..."
         reason = Message("io.dicom.duplicate_slices", {"count": len(doubled), "slices": named})
-        place = replace(
-            stack.geometry, verdict=Verdict.DUPLICATE_SLICES, reasons=(reason, *stack.geometry.reasons)
-        )
+        place = replace(stack.geometry, verdict=Verdict.DUPLICATE_SLICES, reasons=(reason, *stack.geometry.reasons))
         return Stack(tuple(slot for level in levels for slot in level), place)
 
     def _stack(self, levels: Levels, axis: Axis | None) -> Stack:

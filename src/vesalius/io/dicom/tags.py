@@ -47,7 +47,13 @@ _PLACE = (
 )
 
 _OTHER = (
-    *("RadiopharmaceuticalInformationSequence", "SUVType", "SegmentSequence", "SegmentationType", "DirectoryRecordType"),
+    *(
+        "RadiopharmaceuticalInformationSequence",
+        "SUVType",
+        "SegmentSequence",
+        "SegmentationType",
+        "DirectoryRecordType",
+    ),
     *("MIMETypeOfEncapsulatedDocument", "ConcatenationUID", "DiffusionGradientOrientation"),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import struct
 import warnings
@@ -9,9 +10,11 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag, Tag
 
 PARSE_ERRORS: Final = (
     *(ArithmeticError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError),
@@ -24,16 +27,30 @@ _LONGEST_TEXT = 256
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence pydicom's warnings about single values: what matters is reported as a problem of the series."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    """Silence pydicom's warnings and log: what matters is reported as a problem of the series, or as an error."""
+    logger = logging.getLogger("pydicom")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+@lru_cache(maxsize=1024)
+def _tag(keyword: str) -> BaseTag:
+    return Tag(keyword)
 
 
 def value(data: Dataset, keyword: str) -> Any:
     """Return the value of an element, or None when it is absent, empty or damaged."""
+    tag = _tag(keyword)
+    if tag not in data:
+        return None
     try:
-        found = data.get(keyword)
+        found = data[tag].value
     except PARSE_ERRORS:
         return None
     return None if found is None or (isinstance(found, str | bytes) and not found.strip()) else found

@@ -28,7 +28,9 @@ PIXEL_TAGS: Final = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 
 _UNDEFINED: Final = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-_LONG_VRS: Final = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
+_LONG_VRS: Final = frozenset(
+    (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
+)
 _SHORT_VRS: Final = frozenset(
     (
         *(b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO"),
@@ -54,6 +56,7 @@ class PixelElement:
         offset: first byte of the value in the walked buffer.
         length: declared bytes of a native value; for fragments the bytes of the value up to its end.
         available: bytes that are there; fewer than `length` when the file is cut short.
+        vr: OB or OW as written, "" in implicit VR.
         fragments: offsets and lengths by turns, the basic offset table first; None for native pixel data.
     """
 
@@ -61,6 +64,7 @@ class PixelElement:
     offset: int
     length: int
     available: int
+    vr: str = ""
     fragments: array[int] | None = None
 
     @property
@@ -80,7 +84,7 @@ class _Container:
     guessed: bool = False
 
 
-class _Malformed(Exception):
+class _MalformedError(Exception):
     """The structure breaks; harmless inside a value that was only guessed to be a sequence."""
 
 
@@ -124,7 +128,7 @@ class Walk:
     def _step(self) -> bool:
         try:
             return self._advance()
-        except _Malformed as problem:
+        except _MalformedError as problem:
             guessed = next((i for i, box in enumerate(self._stack) if box.guessed), None)
             if guessed is None:
                 raise ReadError(
@@ -140,20 +144,20 @@ class Walk:
         while self._position >= self._stack[-1].stop:
             box = self._stack[-1]
             if not box.closed_by_length:
-                raise _Malformed("a sequence or item without its end")
+                raise _MalformedError("a sequence or item without its end")
             if len(self._stack) == 1:
                 return False
             self._stack.pop()
         if self._position + 8 > self._stack[-1].stop:
             if len(self._stack) == 1:
                 return False
-            raise _Malformed("an incomplete element")
+            raise _MalformedError("an incomplete element")
         group, element = self._tag(self.data, self._position)
         tag = group << 16 | element
         if group == 0xFFFE:
             self._delimiter(tag)
         elif self._stack[-1].kind != "set":
-            raise _Malformed(f"element ({group:04X},{element:04X}) where an item belongs")
+            raise _MalformedError(f"element ({group:04X},{element:04X}) where an item belongs")
         else:
             self._element(tag)
         return True
@@ -171,18 +175,18 @@ class Walk:
             self._position = value
         elif (tag == _ITEM_END and box.kind == "set") or (tag == _SEQUENCE_END and box.kind != "set"):
             if len(self._stack) == 1:
-                raise _Malformed("the end of an item that was not begun")
+                raise _MalformedError("the end of an item that was not begun")
             self._stack.pop()
             self._position = value
         else:
-            raise _Malformed(f"delimiter ({tag >> 16:04X},{tag & 0xFFFF:04X}) out of place")
+            raise _MalformedError(f"delimiter ({tag >> 16:04X},{tag & 0xFFFF:04X}) out of place")
 
     def _element(self, tag: int) -> None:
         box = self._stack[-1]
         vr, length, value = self._head(box.implicit)
         nested = len(self._stack) > 1
         if tag in PIXEL_TAGS and not nested:
-            self._pixel_data(tag, length, value)
+            self._pixel_data(tag, vr, length, value)
         elif length == _UNDEFINED:
             opaque = vr in (b"OB", b"OW") or (vr == _IMPLICIT and tag in PIXEL_TAGS)
             self._open("fragments" if opaque else "sequence", box.stop, box.implicit, False)
@@ -203,7 +207,7 @@ class Walk:
             vr = bytes(self.data[at + 4 : at + 6])
             if vr in _LONG_VRS:
                 if at + 12 > self.stop:
-                    raise _Malformed("an incomplete element")
+                    raise _MalformedError("an incomplete element")
                 return vr, self._long(self.data, at + 8)[0], at + 12
             if vr in _SHORT_VRS or b"AA" <= vr <= b"ZZ":
                 return vr, self._short(self.data, at + 6)[0], at + 8
@@ -212,7 +216,7 @@ class Walk:
     def _end_of(self, value: int, length: int) -> int:
         end = value + length
         if end > self._stack[-1].stop:
-            raise _Malformed(f"a value of {length} bytes where {max(0, self._stack[-1].stop - value)} are left")
+            raise _MalformedError(f"a value of {length} bytes where {max(0, self._stack[-1].stop - value)} are left")
         return end
 
     def _open(self, kind: str, stop: int, implicit: bool, closed_by_length: bool, guessed: bool = False) -> None:
@@ -243,9 +247,9 @@ class Walk:
             return assumed
         return not (0x40 < vr[0] < 0x5B and 0x40 < vr[1] < 0x5B)
 
-    def _pixel_data(self, tag: int, length: int, value: int) -> None:
+    def _pixel_data(self, tag: int, vr: bytes, length: int, value: int) -> None:
         if length != _UNDEFINED:
-            self.pixels = PixelElement(tag, value, length, min(length, self.stop - value))
+            self.pixels = PixelElement(tag, value, length, min(length, self.stop - value), vr.decode())
             return
         fragments = array("Q")
         at, is_cut = value, True
@@ -263,4 +267,4 @@ class Walk:
                 raise LimitError("the pixel data have too many fragments", expected=f"at most {MAX_FRAGMENTS}")
             at += size
         at = min(at, self.stop)
-        self.pixels = PixelElement(tag, value, at - value + int(is_cut), at - value, fragments)
+        self.pixels = PixelElement(tag, value, at - value + int(is_cut), at - value, vr.decode(), fragments)

@@ -12,7 +12,7 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
 CUTOFF_MM = 75.0
-SPREAD = 0.06
+SPREAD = 0.015
 """Standard deviation of the log-bias that a wave of 250 mm is expected to have; falls with the square of frequency."""
 
 EVIDENCE = 0.01

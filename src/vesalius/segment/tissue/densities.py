@@ -25,11 +25,11 @@ TOP = 1.6
 GAUSSIANS = {"cortex": 1, "deep_grey": 2, "white": 1, "stem": 1, "fluid": 1}
 RAMPS = {"cortex": ("fluid", "white"), "white": ("cortex",), "fluid": ("cortex",), "stem": ("fluid",),
          "deep_grey": ("white",)}  # fmt: skip
-RAMP_LIMITS = (0.03, 0.15)
+RAMP_LIMITS = (0.03, 0.35)
 FLUID_RAMP_LIMIT = 0.6
-FLUID_SD_LIMIT = 0.30
-CORTEX_SD_LIMIT = 0.30
-WHITE_SD_SHARE = 0.7
+FLUID_SD_LIMIT = 0.22
+CORTEX_SD_LIMIT = 0.24
+WHITE_SD_SHARE = 0.8
 BACKGROUND_BINS = 2.0
 BRAIN = tuple(GAUSSIANS)
 
