@@ -85,11 +85,18 @@ def stack(
     paths = []
     for index, position in enumerate(positions):
         array = (100 * index + 10 * rows + columns).astype(np.uint16)
-        own = {name: value[index] if isinstance(value, list) else value for name, value in elements.items()}
+        own = {name: _of_slice(value, index) for name, value in elements.items()}
         own.setdefault("InstanceNumber", int(order[index]) + 1)
         data = image(array, ImagePositionPatient=list(position), **own)
         paths.append(write(data, folder / f"{order[index]:03d}.dcm"))
     return paths
+
+
+def _of_slice(value: Any, index: int) -> Any:
+    """Return what a slice gets: its entry of a list, a tuple as several values, anything else as it is."""
+    if isinstance(value, list):
+        return value[index]
+    return list(value) if isinstance(value, tuple) else value
 
 
 def along_z(distances: Iterable[float]) -> list[tuple[float, float, float]]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from make_dicom import AXIAL, along_z, image, stack, write
 from pydicom.uid import generate_uid
+
 from vesalius.core import Frame, Series, Spacing, Verdict
 from vesalius.core.errors import IrregularGeometryError
 from vesalius.io import input_hash, load, load_slices, scan, source_headers

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from make_dicom import PATIENT_NAME, along_z, enhanced, image, stack, write
 from pydicom.uid import RLELossless, generate_uid
+
 from vesalius.core import AxisKind, Verdict
 from vesalius.core.errors import ContradictionError, NothingFoundError, VesaliusError
 from vesalius.io import identity, load, scan
@@ -164,10 +165,15 @@ def test_objects_without_image_are_left_out_with_a_reason(tmp_path: Path) -> Non
     report = Path(get_testdata_file("reportsi.dcm")).read_bytes()
     (tmp_path / "report.dcm").write_bytes(report)
     found = scan(tmp_path)
-    assert len(found.studies) == 1
-    assert isinstance(found.failed[0].error, NothingFoundError)
-    assert "Basic Text SR Storage" in found.failed[0].error.found
+    assert found.failed == ()
+    (study,) = found.studies
+    (left,) = study.left_out
+    assert left[0] == "report.dcm"
+    assert left[1].parameters["kind"] == "Basic Text SR Storage"
     assert found.objects[0][1].geometry.verdict is Verdict.NO_IMAGE
+    (failure,) = scan(tmp_path / "report.dcm").failed
+    assert isinstance(failure.error, NothingFoundError)
+    assert "Basic Text SR Storage" in failure.error.found
 
 
 def test_no_identity_in_descriptors_errors_or_volumes(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from make_dicom import along_z, image, stack, write
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
+
 from vesalius.core import AxisKind, Series, Spacing, Volume
 from vesalius.core.errors import UnsupportedError
 from vesalius.io import load, scan
@@ -173,11 +174,15 @@ def test_a_palette_becomes_8_bit_colour() -> None:
     assert np.array_equal(volume.array[0, :, :, 0], (table >> 8)[data.pixel_array])
 
 
-def test_dose_is_in_gray() -> None:
+def test_dose_is_in_gray(tmp_path: Path) -> None:
     path = get_testdata_file("rtdose.dcm")
     data = pydicom.dcmread(path)
     volume = load(only(path))
-    assert volume.unit == "Gy"
+    assert data.DoseUnits == "RELATIVE"
+    assert volume.unit == ""
+    data.DoseUnits = "GY"
+    data.save_as(tmp_path / "gray.dcm")
+    assert load(only(tmp_path / "gray.dcm")).unit == "Gy"
     assert volume.array == pytest.approx(data.pixel_array * float(data.DoseGridScaling), rel=1e-6)
     offsets = [float(x) for x in data.GridFrameOffsetVector]
     assert volume.index_to_world((4, 0, 0))[2] == pytest.approx(float(data.ImagePositionPatient[2]) + offsets[4])
@@ -192,7 +197,7 @@ def pet(folder: Path, **changes: Any) -> Volume:
     elements: dict[str, Any] = {
         "Modality": "PT",
         "Units": "BQML",
-        "CorrectedImage": ["DECY", "ATTN", "SCAT"],
+        "CorrectedImage": ("DECY", "ATTN", "SCAT"),
         "DecayCorrection": "START",
         "PatientWeight": 70.0,
         "SeriesDate": "20240110",
@@ -223,9 +228,7 @@ def test_suv_when_decay_is_corrected_to_administration(tmp_path: Path) -> None:
 
 
 def test_suv_across_midnight(tmp_path: Path) -> None:
-    volume = pet(
-        tmp_path, injected="233000", SeriesTime="003000", AcquisitionTime=["003000", "003300", "003600"]
-    )
+    volume = pet(tmp_path, injected="233000", SeriesTime="003000", AcquisitionTime=["003000", "003300", "003600"])
     assert volume.array[1, 0, 0] == pytest.approx(200 * FACTOR, rel=1e-6)
 
 
@@ -240,7 +243,7 @@ def test_a_series_time_after_the_scan_is_not_its_start(tmp_path: Path) -> None:
         ({"PatientWeight": None}, "PatientWeight"),
         ({"dose": 0.0}, "RadionuclideTotalDose"),
         ({"DecayCorrection": "NONE"}, "DecayCorrection"),
-        ({"CorrectedImage": ["SCAT", "DECY"]}, "ATTN"),
+        ({"CorrectedImage": ("SCAT", "DECY")}, "ATTN"),
         ({"RadiopharmaceuticalInformationSequence": None}, "RadiopharmaceuticalInformationSequence"),
     ],
 )

@@ -16,6 +16,7 @@ import pydicom
 import pytest
 from make_dicom import element, encapsulated, image_elements, raw_file
 from pydicom.data import get_testdata_file
+
 from vesalius.core.errors import LimitError, ReadError, UnsupportedError, VesaliusError
 from vesalius.io import describe, load, scan
 from vesalius.io.dicom import tags

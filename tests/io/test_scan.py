@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from make_dicom import STUDY, along_z, stack
+
 from vesalius.core.errors import NothingFoundError, ReadError
 from vesalius.io import identity, load, scan
 
@@ -69,7 +70,8 @@ def test_a_path_that_does_not_exist(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "word"), [(b"this is a letter, not an image\n" * 20, "text"), (b"", "empty"), (os.urandom(500), "other")]
+    ("content", "word"),
+    [(b"this is a letter, not an image\n" * 20, "text"), (b"", "empty"), (os.urandom(500), "other")],
 )
 def test_a_file_named_dcm_that_is_none(tmp_path: Path, content: bytes, word: str) -> None:
     path = tmp_path / "letter.dcm"
@@ -124,6 +126,19 @@ def test_a_gzipped_dicom_file(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(ReadError, match="cut short"):
         scan(path)
+
+
+@pytest.mark.parametrize("keep_meta", [False, True])
+def test_files_without_preamble_or_meta_information(tmp_path: Path, keep_meta: bool) -> None:
+    from pydicom.data import get_testdata_file
+
+    for name in ("CT_small.dcm", "MR_small_implicit.dcm", "MR_small_bigendian.dcm"):
+        content = Path(get_testdata_file(name)).read_bytes()
+        length = int.from_bytes(content[140:144], "little")
+        path = tmp_path / name
+        path.write_bytes(content[132 if keep_meta else 144 + length :])
+        bare = load(scan(path).studies[0].series[0])
+        assert bare.sha256 == load(scan(get_testdata_file(name)).studies[0].series[0]).sha256
 
 
 def test_links_and_devices_are_passed(tmp_path: Path) -> None:

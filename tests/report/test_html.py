@@ -13,7 +13,7 @@ from vesalius.report import Words, render
 class Outline(HTMLParser):
     """Collects images, headings, links and unclosed elements."""
 
-    VOID = frozenset({"meta", "img", "br", "link", "input"})
+    VOID = frozenset({"meta", "img", "br", "link", "input", "col"})
 
     def __init__(self, text: str) -> None:
         super().__init__()

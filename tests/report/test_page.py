@@ -17,7 +17,7 @@ def test_without_identity_the_head_shows_the_study_key(completed: Result, englis
 
 
 def test_identity_is_in_the_head_and_nowhere_else(completed: Result, english: Phrases) -> None:
-    identity = Identity("PAT-7", "Doe^Jane", "1970-02-03", "ACC-9", "1.2.3")
+    identity = Identity("PAT-7", "Doe^Jane", "19700203", "ACC-9", "1.2.3")
     built = page.build(completed.report, english, (), identity)
     assert built.head[0].text == "Doe Jane, ID PAT-7, born 1970-02-03"
     rest = repr(replace(built, head=()))
@@ -60,7 +60,7 @@ def test_no_finding_is_said(completed: Result, english: Phrases) -> None:
 def test_probability_follows_the_sentence(completed: Result, english: Phrases) -> None:
     finding = Finding(Code("1", "SCT", "x"), Message("limit.skull"), probability=0.834)
     answer = page.answer(replace(completed.report, findings=(finding,)), english)
-    assert answer.sentences == ("Anything outside the brain. (probability 83%)",)
+    assert answer.sentences == ("Anything outside the brain. (probability 83 %)",)
 
 
 def test_trust_names_the_worst_mark_and_what_was_not_assessed(completed: Result, english: Phrases) -> None:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import subprocess
+import sys
 import zlib
 from dataclasses import replace
 
@@ -127,3 +129,10 @@ def test_unknown_names_are_refused(completed: Result, language: str, formats: tu
 def test_a_mask_name_cannot_leave_the_folder(completed: Result) -> None:
     with pytest.raises(UsageError, match="cannot be written under this name"):
         render_files(replace(completed, masks={"../evil": completed.masks["tissue"]}))
+
+
+def test_importing_the_room_loads_nothing_heavy() -> None:
+    code = "import sys, vesalius.report; print(','.join(sorted(m.split('.')[0] for m in sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.strip().split(","))
+    assert not loaded & {"matplotlib", "typst", "jinja2", "scipy", "PIL", "highdicom", "pydicom", "nibabel"}

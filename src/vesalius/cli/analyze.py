@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -57,7 +58,15 @@ def answer(session: Session, wish: Wish) -> Answer:
             return _plan_answer(plan_only(request, watcher), request)
         summary = analyze(request, watcher)
     log_failures(summary.errors, session)
+    _log_rows(summary)
     return _summary_answer(summary, wish)
+
+
+def _log_rows(summary: Summary) -> None:
+    log = structlog.get_logger()
+    for row in summary.rows:
+        cost = {"seconds": row.seconds, "peak_memory_bytes": row.peak_memory_bytes}
+        log.info("analysis", key=row.key, application=row.application, outcome=row.outcome, **cost)
 
 
 def _request(session: Session, wish: Wish) -> Request:
@@ -96,7 +105,7 @@ def _show(console: Console, summary: Summary) -> None:
         where = Text(str(summary.out / row.report) if row.report else "")
         table.add_row(Text(row.key), Text(row.application), outcome, Text(_numbers(row)), where)
     console.print(table)
-    console.print(Text(f"\nsummary: {summary.out / 'summary.csv'}"))
+    console.print(Text(f"\nsummary: {summary.out / 'summary.csv'}"), soft_wrap=True)
 
 
 def _numbers(row: Row) -> str:
@@ -178,14 +187,16 @@ def _show_plan(console: Console, plan: Plan, workers: int, available: int | None
     for one in plan.jobs:
         cost = f"about {(one.memory_bytes or 0) / 1e6:.0f} MB" if one.memory_bytes else "no image is read"
         time = f", about {one.seconds:.0f} s" if one.seconds is not None else ""
-        console.print(Text(f"{one.job.label}: would {WOULD[one.state]} ({cost}{time})", style="bold"))
+        console.print(Text(f"{one.job.label}: would {WOULD[one.state]} ({cost}{time})", style="bold"), soft_wrap=True)
         if one.memory_bytes and (problem := memory_error(one, available)) is not None:
-            console.print(Text(f"  cannot run: {problem}", style="red"))
+            console.print(Text(f"  cannot run: {problem}", style="red"), soft_wrap=True)
         for role, series in one.job.selection.chosen.items():
             reason = _said(one.job, one.job.selection.reasons.get(role))
-            console.print(Text(f"  {role}: {_name(series)} - {reason}\n    --series {series.key}"))
+            console.print(Text(f"  {role}: {_name(series)} - {reason}\n    --series {series.key}"), soft_wrap=True)
         for series, why in one.job.selection.left_out:
-            console.print(Text(f"  left out: {_name(series)} - {_said(one.job, why)}\n    --series {series.key}"))
+            console.print(
+                Text(f"  left out: {_name(series)} - {_said(one.job, why)}\n    --series {series.key}"), soft_wrap=True
+            )
     for row in plan.rows:
-        console.print(Text(f"{row.key} {row.source}: {row.outcome}: {row.message}"))
-    console.print(Text(f"{len(plan.jobs)} analyses, {workers} at the same time; nothing was written"))
+        console.print(Text(f"{row.key} {row.source}: {row.outcome}: {row.message}"), soft_wrap=True)
+    console.print(Text(f"{len(plan.jobs)} analyses, {workers} at the same time; nothing was written"), soft_wrap=True)

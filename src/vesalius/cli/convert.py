@@ -56,6 +56,6 @@ def answer(session: Session, wish: Wish) -> Answer:
 
 def _show(console: Console, paths: list[str]) -> None:
     for path in paths[:MOST_SHOWN]:
-        console.print(Text(path))
+        console.print(Text(path), soft_wrap=True)
     if len(paths) > MOST_SHOWN:
-        console.print(Text(f"... {len(paths)} files in all"))
+        console.print(Text(f"... {len(paths)} files in all"), soft_wrap=True)

@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -20,8 +20,6 @@ from rich.text import Text
 from vesalius.cli.session import Answer, Session
 from vesalius.core import registry
 from vesalius.core.errors import MissingDependencyError
-from vesalius.pipeline.resources import available_memory_bytes, cores
-from vesalius.pipeline.worker import attempt
 
 TOOLS = {
     "dciodvfy": ("checks DICOM objects (tests only)", "apt-get install dicom3tools"),
@@ -53,11 +51,24 @@ class Check:
 
 def answer(session: Session) -> Answer:
     """Return the state of this installation; an error only when the base is broken."""
-    checks = [*_packages(), *_codecs(), *_applications(), *_fonts(), *_tools(), *_machine(session.settings.home)]
+    home = session.settings.home
+    parts = (_packages, _codecs, _applications, _fonts, _tools, lambda: _machine(home))
+    checks = [check for part in parts for check in _guarded(part)]
     broken = [check for check in checks if check.needed and not check.fine]
     error = _broken(broken) if broken else None
     data = {"python": platform.python_version(), "checks": [asdict(check) for check in checks]}
     return Answer(data, lambda console: _show(console, checks), (), error)
+
+
+def _guarded(part: Callable[[], Iterator[Check]]) -> list[Check]:
+    """Return the checks of one part; a part that cannot even look is one broken check, for this command mends."""
+    found: list[Check] = []
+    try:
+        found.extend(part())
+    except Exception as error:  # noqa: BLE001 - the doctor must not fall ill of what it looks for
+        name = str(error) if isinstance(error, ImportError) else type(error).__name__
+        found.append(Check("base", getattr(part, "__name__", "machine").strip("_"), False, name, True))
+    return found
 
 
 def _broken(checks: list[Check]) -> MissingDependencyError:
@@ -70,6 +81,9 @@ def _packages() -> Iterator[Check]:
     recent = sys.version_info >= (3, 11)
     yield Check("base", "python", recent, platform.python_version(), True, "" if recent else "install Python 3.11")
     extras: dict[str, list[str]] = {}
+    if _version("vesalius") is None:
+        yield Check("base", "vesalius", False, "not installed as a package", True, "make install")
+        return
     for line in metadata.requires("vesalius") or ():
         match = _REQUIREMENT.match(line)
         if match is None:
@@ -107,33 +121,29 @@ def _numbers(version: str) -> tuple[int, ...]:
 def _codecs() -> Iterator[Check]:
     from vesalius.cli import codecs
 
-    found, error = attempt(lambda _: codecs.try_all(), None)
-    for codec in found or ():
+    for codec in codecs.try_all():
         result = "a frame was decoded" if codec.works else f"cannot be decoded ({codec.problem})"
-        # 12-bit JPEG Extended is read by no package whose licence lets it stand in the base install
-        needed = not codec.uid.endswith(".4.51")
-        line = f"pip install --force-reinstall {codecs.PACKAGES}" if needed and not codec.works else ""
-        yield Check("codec", codec.name, codec.works, result, needed, line)
-    if error is not None:
-        yield Check("codec", "pydicom", False, str(error), True, "pip install --force-reinstall pydicom numpy")
+        line = "" if codec.works else f"pip install --force-reinstall {codecs.PACKAGES}"
+        yield Check("codec", codec.name, codec.works, result, True, line)
 
 
 def _applications() -> Iterator[Check]:
+    from vesalius.pipeline.worker import attempt
+
     for name in registry.names("applications"):
         application, error = attempt(lambda known: registry.get("applications", known), name)
         found = application.version if application is not None else f"cannot be imported: {error}"
-        line = "" if application is not None else "pip install --force-reinstall vesalius"
+        line = "" if application is not None else "make install, or pip install --force-reinstall vesalius"
         yield Check("application", name, application is not None, found, name == "brain-mri", line)
 
 
 def _fonts() -> Iterator[Check]:
     from vesalius.report import fonts
 
-    found, _ = attempt(lambda _: fonts.find(), None)
-    chinese = found is not None and found.chinese
-    line = "" if chinese else f"apt-get install {fonts.CJK_PACKAGE}"
-    text = found.cjk[0].family if found is not None and chinese else "none: PDF and figures in Chinese are left out"
-    yield Check("font", "Chinese", chinese, text, fix=line)
+    found = fonts.find()
+    line = "" if found.chinese else f"apt-get install {fonts.CJK_PACKAGE}"
+    text = found.cjk[0].family if found.chinese else "none: PDF and figures in Chinese are left out"
+    yield Check("font", "Chinese", found.chinese, text, fix=line)
 
 
 def _tools() -> Iterator[Check]:
@@ -143,6 +153,8 @@ def _tools() -> Iterator[Check]:
 
 
 def _machine(home: Path) -> Iterator[Check]:
+    from vesalius.pipeline.resources import available_memory_bytes, cores
+
     memory = available_memory_bytes()
     text = f"{memory / 1e9:.1f} GB available" if memory is not None else "not told by the system"
     yield Check("machine", "memory", memory is None or memory >= ENOUGH_MEMORY_BYTES, text)

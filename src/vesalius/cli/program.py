@@ -10,7 +10,18 @@ from typing import Annotated, Any
 import typer
 
 from vesalius import __version__
-from vesalius.cli.session import INTERRUPTED, USAGE, Flags, interrupted, perform, stop_early
+from vesalius.cli.session import (
+    FAILED,
+    INTERRUPTED,
+    USAGE,
+    Answer,
+    Flags,
+    Session,
+    interrupted,
+    missing,
+    perform,
+    stop_early,
+)
 
 app = typer.Typer(
     name="vesalius",
@@ -95,12 +106,16 @@ def analyze(  # noqa: PLR0913 - one parameter per option of the command line
 
     Stopped or failed runs: give the same command again; what is done is kept.
     """
-    from vesalius.cli.analyze import Wish, answer
+    names = tuple(application or ())
+
+    def body(session: Session) -> Answer:
+        from vesalius.cli.analyze import Wish, answer
+
+        wish = Wish(study, out, names, series, formats, geometry, keep_intermediate, dry_run, strict, force)
+        return answer(session, wish)
 
     flags = Flags(json, quiet, verbose, {"language": language, "workers": workers, "threads": threads})
-    names = tuple(application or ())
-    wish = Wish(study, out, names, series, formats, geometry, keep_intermediate, dry_run, strict, force)
-    raise typer.Exit(perform("analyze", flags, lambda session: answer(session, wish)))
+    raise typer.Exit(perform("analyze", flags, body))
 
 
 @app.command()
@@ -118,9 +133,13 @@ def info(
 
       vesalius info head.nii.gz --json
     """
-    from vesalius.cli.info import answer
 
-    raise typer.Exit(perform("info", Flags(json, quiet, verbose), lambda session: answer(session, study)))
+    def body(session: Session) -> Answer:
+        from vesalius.cli.info import answer
+
+        return answer(session, study)
+
+    raise typer.Exit(perform("info", Flags(json, quiet, verbose), body))
 
 
 @app.command()
@@ -148,10 +167,13 @@ def convert(  # noqa: PLR0913 - one parameter per option of the command line
 
       vesalius convert head.nii.gz slices/ --to dicom --modality MR
     """
-    from vesalius.cli.convert import Wish, answer
 
-    wish = Wish(source, out, to, series, modality, geometry, force)
-    raise typer.Exit(perform("convert", Flags(json, quiet, verbose), lambda session: answer(session, wish)))
+    def body(session: Session) -> Answer:
+        from vesalius.cli.convert import Wish, answer
+
+        return answer(session, Wish(source, out, to, series, modality, geometry, force))
+
+    raise typer.Exit(perform("convert", Flags(json, quiet, verbose), body))
 
 
 @app.command()
@@ -162,17 +184,25 @@ def applications(
     verbose: Verbose = False,
 ) -> None:
     """List the installed applications: what each needs and what it gives."""
-    from vesalius.cli.applications import answer
 
-    raise typer.Exit(perform("applications", Flags(json, quiet, verbose), lambda session: answer(session, check)))
+    def body(session: Session) -> Answer:
+        from vesalius.cli.applications import answer
+
+        return answer(session, check)
+
+    raise typer.Exit(perform("applications", Flags(json, quiet, verbose), body))
 
 
 @app.command()
 def doctor(json: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
     """Say what is installed, what is missing, and the exact line that installs it."""
-    from vesalius.cli.doctor import answer
 
-    raise typer.Exit(perform("doctor", Flags(json, quiet, verbose), answer))
+    def body(session: Session) -> Answer:
+        from vesalius.cli.doctor import answer
+
+        return answer(session)
+
+    raise typer.Exit(perform("doctor", Flags(json, quiet, verbose), body))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -181,10 +211,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         ended: Any = app(args=given, prog_name="vesalius", standalone_mode=False)
     except _parse_errors() as error:
-        return stop_early(given, _as_usage(error, given))
+        return stop_early(given, _as_usage(error, given), USAGE)
     except (typer.Abort, KeyboardInterrupt):
-        stop_early(given, interrupted())
-        return INTERRUPTED
+        return stop_early(given, interrupted(), INTERRUPTED)
+    except ModuleNotFoundError as error:
+        return stop_early(given, missing(error), FAILED)
     return ended if isinstance(ended, int) else 0
 
 
@@ -200,6 +231,3 @@ def _as_usage(error: Any, arguments: list[str]) -> dict[str, str]:
     found = " ".join(["vesalius", *arguments])
     message = " ".join(str(error.format_message()).split()) or "a command is missing"
     return {"code": "usage", "message": message, "found": found, "expected": "", "fix": f"see: {path} --help"}
-
-
-__all__ = ["USAGE", "app", "main"]

@@ -78,6 +78,8 @@ def perform(command: str, flags: Flags, body: Callable[[Session], Answer]) -> in
             return _stop(command, flags, interrupted(), INTERRUPTED, stream)
         except BrokenPipeError:
             return _reader_gone()
+        except ModuleNotFoundError as error:
+            return _stop(command, flags, missing(error), FAILED, stream)
         except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback for users
             problem = _as_ours(error)
             _log([problem], settings, flags.verbose)
@@ -105,13 +107,21 @@ def exit_code(error: BaseException | None) -> int:
     return USAGE if isinstance(error, UsageError | OutputExistsError) else FAILED
 
 
-def stop_early(arguments: list[str], error: dict[str, str]) -> int:
-    """Report a command line that could not be parsed, and return its exit code."""
+def stop_early(arguments: list[str], error: dict[str, str], code: int) -> int:
+    """Report what ended the program before its command began, and return the exit code."""
     command = next((one for one in arguments if not one.startswith("-")), "")
     flags = Flags(json="--json" in arguments)
     with contextlib.suppress(BrokenPipeError):
-        return _stop(command, flags, error, USAGE, sys.stdout)
+        return _stop(command, flags, error, code, sys.stdout)
     return _reader_gone()
+
+
+def missing(error: ModuleNotFoundError) -> dict[str, str]:
+    """Return the `error` object for a package that is gone; nothing more is imported for it."""
+    name = (error.name or "").partition(".")[0]
+    fix = "vesalius doctor lists what is missing; make install, or pip install --force-reinstall vesalius, mends it"
+    message = "a package of the base install is missing"
+    return {"code": "missing_dependency", "message": message, "found": name, "expected": "", "fix": fix}
 
 
 def interrupted() -> dict[str, str]:

@@ -200,7 +200,9 @@ def otsu_threshold(values: NDArray[Any]) -> float:
     gap = weighted[usable] / below[usable] - (weighted[-1] - weighted[usable]) / above[usable]
     if not usable.any():
         return float(low)
-    best = middle[usable][np.argmax(below[usable] * above[usable] * gap**2)]
+    score = below[usable] * above[usable] * gap**2
+    # Between two distant peaks every threshold is as good: the middle is taken.
+    best = np.median(middle[usable][score >= 0.9999 * score.max()])
     return float(best**2 + low)
 
 

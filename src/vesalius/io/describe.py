@@ -171,12 +171,11 @@ def _description(found: Scan) -> Description:
     ]
     if not entries and len(failed) == 1 and found.source.is_file():
         raise failed[0].error
-    objects = {str(series.instances[0].path) for _, series in found.objects}
     left_out = tuple(
         (relative, reason)
         for study in found.studies
         for relative, reason in study.left_out
-        if reason.id != "io.no_image" or not objects
+        if reason.id != "io.no_image"
     )
     return Description(found.source, tuple(sorted(entries, key=_order)), failed, left_out)
 

@@ -128,6 +128,7 @@ class _Search:
         self.strangers: list[tuple[Path, Message]] = []
         self.objects: list[tuple[str, Series]] = []
         self.damaged: list[tuple[str, Series]] = []
+        self.imageless: list[tuple[Found, Failure]] = []
 
     def result(self, unpacked: tempfile.TemporaryDirectory[str] | None) -> Scan:
         """Return what was found."""
@@ -198,7 +199,9 @@ class _Search:
         if self.root.is_file():
             relative = self.root.name
         self.objects += [(found.key, series) for series in found.objects]
-        if found.error is not None:
+        if isinstance(found.error, NothingFoundError):
+            self.imageless.append((found, Failure(found.key, relative, named(found.error, found.files[0]))))
+        elif found.error is not None:
             self.failed.append(Failure(found.key, relative, named(found.error, found.files[0])))
             self.damaged += [(found.key, series) for series in found.series]
         else:
@@ -207,14 +210,15 @@ class _Search:
             left_out[found.key] = [
                 (self._relative(series.instances[0].path), _object_message(series)) for series in found.objects
             ]
-        for path in found.files:
-            places.setdefault(path.parent, found.key)
+        if found.error is None:
+            for path in found.files:
+                places.setdefault(path.parent, found.key)
 
     def _relative(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else path.name
 
     def _place_the_rest(self, left_out: dict[str, list[tuple[str, Message]]], places: dict[Path, str]) -> None:
-        """Give files that are no images to the study they lie beside, or make them failures where there is none."""
+        """Give what is no image to the study it lies beside, or make it a failure where there is no study."""
         for study in self.studies:
             if study.key not in left_out:
                 left_out[study.key] = []
@@ -222,9 +226,15 @@ class _Search:
         known = set(left_out)
         reasons = [
             *((path, Message("io.unreadable", {"error": error.message})) for path, error in self.unreadable),
+            *(
+                (series.instances[0].path, _object_message(series))
+                for found, _ in self.imageless
+                for series in found.objects
+            ),
             *self.strangers,
         ]
         if not known:
+            self.failed += [failure for _, failure in self.imageless]
             for path, error in self.unreadable:
                 relative = self._relative(path)
                 self.failed.append(Failure(file_key(path, relative), relative, error))

@@ -88,7 +88,7 @@ def _plain(value: object) -> str:
         return f"{value:.6g}"
     if isinstance(value, list | tuple):
         return ", ".join(_plain(item) for item in value)
-    return "–" if value is None else str(value)
+    return "–" if value is None or value == "" else str(value)
 
 
 def _provenance(report: Report, phrases: Phrases) -> Section:
@@ -106,13 +106,15 @@ def _provenance(report: Report, phrases: Phrases) -> Section:
     if report.provenance.versions:
         tables.append(Table(_headers(phrases, "software", "version"), tuple(_sorted(report.provenance.versions))))
     if report.run.stages:
-        stages = [
-            (phrases.optional(f"stage.{name}", name), f"{seconds:.1f}") for name, seconds in report.run.stages.items()
-        ]
+        stages = [(_stage(name, phrases), f"{seconds:.1f}") for name, seconds in report.run.stages.items()]
         tables.append(Table(_headers(phrases, "stage", "seconds"), tuple(stages), aligned=(1,)))
-    steps = tuple(report.provenance.steps)
+    steps = [_stage(name, phrases) for name in report.provenance.steps]
     paragraphs = (phrases.text("report.provenance.steps", steps=phrases.joined(steps)),) if steps else ()
     return Section("provenance", _title("provenance", phrases), paragraphs, tuple(facts), tuple(tables))
+
+
+def _stage(name: str, phrases: Phrases) -> str:
+    return phrases.optional(f"stage.{name.replace(' ', '_')}", name)
 
 
 def _run_facts(report: Report, phrases: Phrases) -> list[Line]:

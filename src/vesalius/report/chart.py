@@ -18,8 +18,8 @@ DARK = {"paper": "#15181c", "ink": "#e7e9ec", "faint": "#9aa1ab", "bar": "#7f8b9
 
 
 def volume_chart(result: Result, pen: Pen, beside: Phrases) -> Picture | None:
-    """Return the chart of every measured volume in mL, None when there are fewer than two."""
-    rows = [m for m in result.report.measurements if m.unit == "mL" and m.value is not None]
+    """Return the chart of every headline volume in mL, None when there are fewer than two."""
+    rows = [m for m in result.report.measurements if m.headline and m.unit == "mL" and m.value is not None]
     if len(rows) < 2:
         return None
     colours = [_colour(result, measurement) for measurement in rows]

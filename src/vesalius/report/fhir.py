@@ -156,8 +156,9 @@ def _patient(identity: Identity | None) -> Resource:
         resource["identifier"] = [{"value": identity.patient_id}]
     if identity.patient_name:
         resource["name"] = [{"text": " ".join(identity.patient_name.replace("^", " ").replace("=", " ").split())}]
-    if re.fullmatch(r"\d{4}-\d{2}-\d{2}", identity.birth_date):
-        resource["birthDate"] = identity.birth_date
+    born = page.iso_date(identity.birth_date)
+    if re.fullmatch(r"\d{4}-\d{2}-\d{2}", born):
+        resource["birthDate"] = born
     return resource
 
 
@@ -243,7 +244,7 @@ def _measurement(m: Measurement, report: Report, phrases: Phrases, names: _Names
 
 
 def _limit(side: str, value: float, m: Measurement, phrases: Phrases) -> Resource:
-    level = f"{100 * m.interval.level:.0f}%" if m.interval is not None else ""
+    level = f"{100 * m.interval.level:.0f}" if m.interval is not None else ""
     text = phrases.text(f"report.limit.{side}", level=level)
     code = _concept(f"interval-{side}", OWN_SYSTEM, f"{side.capitalize()} limit of the interval", text)
     return {"code": code, "valueQuantity": _quantity(value, m.unit)}

@@ -35,6 +35,9 @@ LINE_STYLES: tuple[Any, ...] = ("solid", (0, (5, 1.4)), (0, (1.2, 1.0)), (0, (6,
 """So that segments can be told apart in greyscale print too."""
 
 INK, PAPER, FAINT = "#f2f2f2", "#0b0d10", "#b9bec5"
+SMALL_MM = 40.0
+"""Print width up to which a panel is one of a montage: smaller letters, no halo."""
+
 _GAP_MM, _STRIP_MM = 1.5, 7.0
 _MM = 1 / 25.4
 _MAX_COLUMNS = 6
@@ -300,7 +303,8 @@ def _draw_panel(axes: Any, panel: _Panel, sheet: _Sheet, styles: Mapping[str, An
                     "color": hexadecimal(outline.segment.colour),
                 }
                 path = outline.path(drawn)
-                axes.plot(path[:, 0], path[:, 1], linewidth=HALO_POINTS, color=PAPER, alpha=0.4)
+                if width * sheet.scale > SMALL_MM:
+                    axes.plot(path[:, 0], path[:, 1], linewidth=HALO_POINTS, color=PAPER, alpha=0.4)
                 axes.plot(path[:, 0], path[:, 1], **style)
         drawn.append(name)
     axes.set_xlim(0, width)
@@ -311,7 +315,7 @@ def _draw_panel(axes: Any, panel: _Panel, sheet: _Sheet, styles: Mapping[str, An
 
 def _annotate(axes: Any, panel: _Panel, scale: float, pen: Pen) -> None:
     print_width = panel.size_mm[0] * scale
-    size = 7.5 if print_width > 40 else 5.5
+    size = 7.5 if print_width > SMALL_MM else 5.5
     pad_x, pad_y = 1.0 / print_width, 1.0 / (panel.size_mm[1] * scale)
     corner = {"transform": axes.transAxes, "color": INK, "fontproperties": pen.font(size), "path_effects": _halo()}
     spots = (
@@ -323,7 +327,7 @@ def _annotate(axes: Any, panel: _Panel, scale: float, pen: Pen) -> None:
     for letter, (x, y, across, along) in zip(panel.letters, spots, strict=False):
         axes.text(x, y, letter, ha=across, va=along, **(corner | {"fontproperties": pen.font(size, bold=True)}))
     faint = corner | {"color": FAINT, "fontproperties": pen.font(size - 0.5)}
-    if print_width > 40:
+    if print_width > SMALL_MM:
         axes.text(pad_x, 1 - pad_y, panel.title, ha="left", va="top", **faint)
     axes.text(pad_x, pad_y, panel.place, ha="left", va="bottom", **faint)
     if panel.bar:

@@ -20,16 +20,14 @@ def symbol(unit: str) -> str:
 def decimals_for(value: float, low: float | None = None, high: float | None = None) -> int:
     """Return the number of decimals that an interval, or else three significant digits, justify.
 
-    The half width of the interval keeps two digits when its three leading digits lie between 100 and 354, else one.
-
-    Source: Particle Data Group, Review of Particle Physics, Introduction section 5.3 (rounding).
+    The half width of the interval keeps two digits when it starts below 5, else one: 14 and 4.2, but 0.7 and 60.
     """
     half = abs(high - low) / 2 if low is not None and high is not None else 0.0
     if half <= 0 or not math.isfinite(half):
         decimals = 2 - _exponent(value)
     else:
         leading = half / 10.0 ** _exponent(half)
-        decimals = (1 if leading < 3.55 else 0) - _exponent(half)
+        decimals = (1 if leading < 4.95 else 0) - _exponent(half)
         if leading >= 9.5:
             decimals = 0 - _exponent(half)
     return max(0, min(MAX_DECIMALS, decimals))
@@ -77,7 +75,7 @@ def quantity(measurement: Measurement) -> str:
     shown = figures(measurement)
     if not shown.value:
         return ""
-    space = "" if shown.unit in ("", "%", "°") else " "
+    space = "" if shown.unit in ("", "°") else " "
     spread = f" [{shown.low}, {shown.high}]" if shown.low else ""
     return f"{shown.value}{space}{shown.unit}{spread}"
 
@@ -95,8 +93,8 @@ def padding(texts: list[str]) -> list[str]:
 
 
 def percent(probability: float) -> str:
-    """Return a probability without decimals; never 0 % or 100 %."""
+    """Return a probability in percent without decimals and without the sign; never 0 or 100."""
     whole = round(100 * probability)
     if whole <= 0:
-        return "<1%"
-    return ">99%" if whole >= 100 else f"{whole}%"
+        return "<1"
+    return ">99" if whole >= 100 else str(whole)

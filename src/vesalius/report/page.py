@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 
 from vesalius.core.finding import Mark, Measurement, Message, QualityCheck
@@ -143,7 +143,7 @@ def build(report: Report, phrases: Phrases, pictures: Sequence[Picture], identit
         reviewed=phrases.text("report.must_be_reviewed"),
         draft=phrases.text("report.draft") if report.draft else "",
         head=head_lines(report, phrases, identity),
-        answer=answer(report, phrases),
+        answer=_glued(answer(report, phrases)),
         pictures=tuple(pictures[:1]),
         rows=measurement_rows(shown, phrases),
         interval_heading=_interval_heading(shown, phrases),
@@ -209,9 +209,14 @@ def head_lines(report: Report, phrases: Phrases, identity: Identity | None) -> t
 
 def _patient(identity: Identity, phrases: Phrases) -> str:
     name = " ".join(identity.patient_name.replace("=", " ").replace("^", " ").split())
-    born = phrases.text("report.head.born", date=identity.birth_date) if identity.birth_date else ""
+    born = phrases.text("report.head.born", date=iso_date(identity.birth_date)) if identity.birth_date else ""
     number = phrases.text("report.head.patient_id", id=identity.patient_id) if identity.patient_id else ""
     return phrases.joined([part for part in (name, number, born) if part])
+
+
+def iso_date(date: str) -> str:
+    """Return a DICOM date (YYYYMMDD) as YYYY-MM-DD; anything else as it is."""
+    return f"{date[:4]}-{date[4:6]}-{date[6:]}" if re.fullmatch(r"\d{8}", date) else date
 
 
 def moment(iso: str) -> str:
@@ -252,9 +257,14 @@ def answer(report: Report, phrases: Phrases) -> Answer:
     )
 
 
+def _glued(spoken: Answer) -> Answer:
+    sentences, helps = (tuple(unbroken(text) for text in texts) for texts in (spoken.sentences, spoken.helps))
+    return replace(spoken, sentences=sentences, helps=helps)
+
+
 def finding_sentence(message: Message, probability: float | None, phrases: Phrases) -> str:
     """Return the sentence of a finding, its calibrated probability behind it."""
-    sentence = unbroken(phrases.say(message))
+    sentence = phrases.say(message)
     if probability is None:
         return sentence
     return phrases.text("report.answer.probability", sentence=sentence, percent=numbers.percent(probability))
@@ -263,7 +273,8 @@ def finding_sentence(message: Message, probability: float | None, phrases: Phras
 def unbroken(text: str) -> str:
     """Return the text with the spaces inside "612 mL [598, 626]" made unbreakable."""
     glued = re.sub(r"\[(\S+), (\S+)\]", "[\\1,\u00a0\\2]", text)
-    return re.sub(r"(\d) (\S{1,6}) (?=\[)", "\\1\u00a0\\2\u00a0", glued)
+    glued = re.sub(r"(\d) (\S{1,6}) (?=\[)", "\\1\u00a0\\2\u00a0", glued)
+    return re.sub(r"(\d) (?=(?:mL|mm|%|HU)(?:\W|$))", "\\1\u00a0", glued)
 
 
 def is_help(message: Message) -> bool:
@@ -303,7 +314,7 @@ def measurement_rows(measurements: Sequence[Measurement], phrases: Phrases) -> t
 def _interval_heading(measurements: Sequence[Measurement], phrases: Phrases) -> str:
     levels = {m.interval.level for m in measurements if m.interval is not None}
     return (
-        phrases.text("report.label.interval", level=f"{100 * levels.pop():.0f}%")
+        phrases.text("report.label.interval", level=f"{100 * levels.pop():.0f}")
         if len(levels) == 1
         else (phrases.text("report.label.interval_mixed") if levels else "")
     )
@@ -311,7 +322,7 @@ def _interval_heading(measurements: Sequence[Measurement], phrases: Phrases) -> 
 
 def _table_notes(shown: Sequence[Measurement], more: Sequence[Measurement], phrases: Phrases) -> tuple[str, ...]:
     methods = dict.fromkeys(m.interval.method for m in shown if m.interval is not None)
-    notes = [phrases.optional(method) for method in methods]
+    notes = [unbroken(phrases.optional(method)) for method in methods]
     notes.append(phrases.text("report.no_reference_values"))
     if more:
         notes.append(phrases.text("report.more_measurements", count=len(more)))
@@ -325,7 +336,9 @@ def trust_lines(report: Report, phrases: Phrases) -> tuple[Trust, ...]:
         prefix = check.name.split(".")[0]
         groups[prefix if prefix in ("domain", "agreement") else "quality"].append(check)
     lines = [_trust_of(kind, checks, phrases) for kind, checks in groups.items()]
-    limits = tuple(phrases.say(message) for message in report.limits) or (phrases.text("report.trust.no_limits"),)
+    limits = tuple(unbroken(phrases.say(message)) for message in report.limits) or (
+        phrases.text("report.trust.no_limits"),
+    )
     return (*lines, Trust(phrases.text("report.trust.limits"), "", "", limits))
 
 
@@ -336,5 +349,7 @@ def _trust_of(kind: str, checks: Sequence[QualityCheck], phrases: Phrases) -> Tr
     worst = max((check.mark for check in checks), key=lambda mark: _SEVERITY[mark])
     concerns = [phrases.say(check.message) for check in checks if check.mark is not Mark.GOOD]
     passed = phrases.text("report.trust.passed", good=len(checks) - len(concerns), all=len(checks))
-    spoken = [phrases.say(check.message) for check in checks] if kind != "quality" else [*concerns, passed]
-    return Trust(label, str(worst), phrases.text(f"report.{kind}.{worst}"), tuple(spoken))
+    if len(checks) == 1 and not concerns:
+        passed = phrases.say(checks[0].message)
+    spoken = concerns if len(checks) == len(concerns) == 1 else [*concerns, passed]
+    return Trust(label, str(worst), phrases.text(f"report.{kind}.{worst}"), tuple(unbroken(text) for text in spoken))

@@ -66,8 +66,8 @@ class HeadLimits:
     stretch: float = 1.45
     turn_deg: float = 45.0
     turned_gain: float = 0.02
-    white_grey: float = 0.7
-    grey_fluid: float = 0.4
+    white_grey: float = 1.3
+    grey_fluid: float = 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,15 +219,19 @@ def head_objections(evidence: HeadEvidence, limits: HeadLimits | None = None) ->
     return _contrast_objections(evidence, allowed)
 
 
+LEAST_REVERSAL = 0.3
+"""Separation in the wrong direction from which the order of the tissues is called reversed."""
+
+
 def _contrast_objections(evidence: HeadEvidence, limits: HeadLimits) -> tuple[Message, ...]:
     grey, white, fluid = evidence.brightness
     parameters = {"grey": round(100 * grey / white) if white > 0 else 0,
                   "fluid": round(100 * fluid / white) if white > 0 else 0}  # fmt: skip
     if evidence.white_grey >= limits.white_grey and evidence.grey_fluid >= limits.grey_fluid:
         return ()
-    if evidence.white_grey < -limits.white_grey:
+    if evidence.white_grey < -LEAST_REVERSAL:
         return (Message("guard.grey_brighter", parameters),)
-    if evidence.grey_fluid < -limits.grey_fluid:
+    if evidence.grey_fluid < -LEAST_REVERSAL:
         return (Message("guard.fluid_brighter", parameters),)
     return (Message("guard.contrast_too_low", parameters),)
 
@@ -304,10 +308,16 @@ class _TissueContrast:
 ROUNDS = 40
 FIELD_EVERY = 4
 PRIOR_FLOOR = 1e-3
+PURE = ((0,), (2,), (4,), (1,), (3,))
+"""Atlas channels of cortex, white matter, fluid, deep grey matter and brain stem."""
+
+MIXED = ((0, 2), (0, 1))
+"""Voxels of two tissues: cortex with fluid, cortex with white matter. Without them the mean of the cortex is drawn
+towards dark fluid, and a FLAIR looks like a T1."""
 
 
 def _tissue_contrast(image: F32, affine: F64, atlas: Atlas, pose: F64) -> _TissueContrast:
-    """Return brightness of grey matter, white matter and fluid by a mixture with the atlas as prior."""
+    """Return brightness of cortex, white matter and fluid by a mixture with the atlas as prior."""
     position, prior = _brain_points(atlas)
     small, small_affine = alignment.coarse_image(image, affine, 2.0)
     inverse = np.linalg.inv(small_affine) @ pose
@@ -319,12 +329,15 @@ def _tissue_contrast(image: F32, affine: F64, atlas: Atlas, pose: F64) -> _Tissu
 
 
 def _brain_points(atlas: Atlas) -> tuple[F64, F64]:
-    groups = ((0, 1), (2, 3), (4,), tuple(range(5, len(atlas.probabilities))))
+    """Return template positions and the prior of the pure classes, the mixed ones and the rest."""
     index = np.argwhere((atlas.brain > 0.5) & atlas.known)
     index = index[index.sum(axis=1) % 2 == 0]
     place = tuple(index.T)
-    prior = np.stack([atlas.probabilities[list(g)].sum(axis=0)[place] for g in groups], axis=1)
-    return index @ atlas.affine[:3, :3].T + atlas.affine[:3, 3], prior.astype(np.float64) + PRIOR_FLOOR
+    pure = [atlas.probabilities[list(group)].sum(axis=0)[place] for group in PURE]
+    mixed = [0.7 * np.sqrt(pure[first] * pure[second]) for first, second in MIXED]
+    rest = atlas.probabilities[len(PURE) :].sum(axis=0)[place]
+    prior = np.stack([*pure, *mixed, rest], axis=1).astype(np.float64) + PRIOR_FLOOR
+    return index @ atlas.affine[:3, :3].T + atlas.affine[:3, 3], prior / prior.sum(axis=1, keepdims=True)
 
 
 def _polynomials(place: F64) -> F64:
@@ -333,21 +346,31 @@ def _polynomials(place: F64) -> F64:
 
 
 def _mixture(values: F64, prior: F64, basis: F64) -> tuple[F64, F64]:
-    """Return means and spreads of the first three classes; the last class is uniform, a smooth field is divided out."""
+    """Return means and spreads of the pure classes; the last class is uniform, a smooth field is divided out."""
     span = float(np.subtract(*np.percentile(values, (99.5, 0.5)))) + 1e-9
-    weight = prior / prior.sum(axis=1, keepdims=True)
+    count = len(PURE)
+    weight = prior
     field = np.ones(len(values))
     for step in range(ROUNDS):
         flat = values / field
-        total = weight[:, :3].sum(axis=0) + 1e-9
-        mean = (weight[:, :3] * flat[:, None]).sum(axis=0) / total
-        variance = (weight[:, :3] * (flat[:, None] - mean) ** 2).sum(axis=0) / total + (0.01 * span) ** 2
-        density = np.exp(-0.5 * (flat[:, None] - mean) ** 2 / variance) / np.sqrt(2 * np.pi * variance)
+        total = weight[:, :count].sum(axis=0) + 1e-9
+        mean = (weight[:, :count] * flat[:, None]).sum(axis=0) / total
+        variance = (weight[:, :count] * (flat[:, None] - mean) ** 2).sum(axis=0) / total + (0.01 * span) ** 2
+        centre, width = _with_mixed(mean, variance)
+        density = np.exp(-0.5 * (flat[:, None] - centre) ** 2 / width) / np.sqrt(2 * np.pi * width)
         weight = prior * np.column_stack([density, np.full(len(values), 1 / span)])
         weight /= weight.sum(axis=1, keepdims=True)
         if step % FIELD_EVERY == FIELD_EVERY - 1 and step < ROUNDS - FIELD_EVERY:
             field = _field(values, weight[:, :2], mean[:2], basis)
     return mean, np.sqrt(variance)
+
+
+def _with_mixed(mean: F64, variance: F64) -> tuple[F64, F64]:
+    """Return means and variances of the pure classes followed by the mixed ones, halfway between their parts."""
+    first, second = (list(part) for part in zip(*MIXED, strict=True))
+    middle = (mean[first] + mean[second]) / 2
+    width = (variance[first] + variance[second]) / 4 + ((mean[first] - mean[second]) / 4) ** 2
+    return np.concatenate([mean, middle]), np.concatenate([variance, width])
 
 
 def _field(values: F64, weight: F64, mean: F64, basis: F64) -> F64:

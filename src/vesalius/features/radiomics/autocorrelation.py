@@ -18,6 +18,8 @@ __all__ = ["moran_and_geary"]
 
 _SINGLE = 1 << 18
 """Boxes of more voxels are transformed in single precision, which keeps six digits and halves the memory."""
+_BLOCK = 1 << 19
+"""Values of a spectrum at hand at a time."""
 
 
 def moran_and_geary(region: Region) -> tuple[float, float]:
@@ -27,56 +29,65 @@ def moran_and_geary(region: Region) -> tuple[float, float]:
     values = region.distribution
     mean = values.mean(values.values)
     count = values.size
-    residual = np.where(mask, region.image - mean, 0).astype(kind)
+    residual = np.zeros(mask.shape, dtype=kind)
+    np.subtract(region.image, mean, out=residual, where=mask, casting="unsafe")
     power = float(np.square(residual, dtype=np.float64).sum())
     if power == 0:
         return 1.0, 1.0
     half = np.array([fft.next_fast_len(n, real=True) for n in mask.shape])
     weights = _weight_spectrum(half, region.spacing_mm, kind)
-    shape = tuple(int(n) for n in 2 * half)
-    there = _spectrum(mask.astype(kind), shape)
-    pairs = _sum(weights, there, there)
-    square = _spectrum(np.square(residual), shape)
-    mixed = _sum(weights, square, there)
-    del square, there
-    own = _spectrum(residual, shape)
-    product = _sum(weights, own, own)
+    own, there = (fft.rfft(part, int(2 * half[2]), axis=2) for part in (residual, mask.astype(kind)))
+    square = fft.rfft(np.square(residual, out=residual), int(2 * half[2]), axis=2)
+    product, mixed, pairs = _sums(weights, own, square, there)
     moran = count * product / (pairs * power)
-    geary = (count - 1) * (2 * mixed - 2 * product) / (2 * pairs * power)
+    geary = (count - 1) * (mixed - product) / (pairs * power)
     return moran, geary
 
 
-def _weight_spectrum(
-    half: NDArray[np.int64], spacing_mm: tuple[float, float, float], kind: Any
-) -> NDArray[np.floating[Any]]:
-    """Return the spectrum of 1 / distance for the non-negative frequencies of each axis: even, so a cosine transform."""
-    squares = [(np.arange(n + 1) * s) ** 2 for n, s in zip(half, spacing_mm, strict=True)]
-    distance = squares[0][:, np.newaxis, np.newaxis] + squares[1][:, np.newaxis] + squares[2]
-    distance[0, 0, 0] = np.inf
-    weight = (1 / np.sqrt(distance, out=distance)).astype(kind)
+def _weight_spectrum(half: NDArray[np.int64], spacing_mm: tuple[float, float, float], kind: Any) -> NDArray[Any]:
+    """Return the spectrum of 1 / distance at the non-negative frequencies: it is even, so a cosine transform."""
+    squares = [((np.arange(n + 1) * s) ** 2).astype(kind) for n, s in zip(half, spacing_mm, strict=True)]
+    weight = squares[0][:, np.newaxis, np.newaxis] + squares[1][:, np.newaxis] + squares[2]
+    weight[0, 0, 0] = np.inf
+    np.sqrt(weight, out=weight)
+    np.divide(1, weight, out=weight)
     return np.asarray(fft.dctn(weight, type=1, overwrite_x=True))
 
 
-def _spectrum(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """Return the transform of a zero-padded array along rows and columns only; `_sum` goes along slices."""
-    lines = fft.rfft(array, shape[2], axis=2)
-    return np.asarray(fft.fft(lines, shape[1], axis=1, overwrite_x=True))
+def _sums(
+    weights: NDArray[Any], own: NDArray[Any], square: NDArray[Any], there: NDArray[Any]
+) -> tuple[float, float, float]:
+    """Return the sums over pairs of residual x residual, square x inside and inside x inside, weighted.
+
+    By Parseval's theorem; the arrays are transformed along columns and padded here along rows and slices, a few
+    columns of the spectrum at a time.
+    """
+    planes, rows = 2 * (weights.shape[0] - 1), 2 * (weights.shape[1] - 1)
+    columns = weights.shape[2]
+    twice = np.full(columns, 2.0)
+    twice[[0, -1]] = 1.0
+    block = max(1, _BLOCK // (planes * rows))
+    total = np.zeros(3)
+    for start in range(0, columns, block):
+        part = slice(start, min(start + block, columns))
+        one, two, three = (_padded(lines[:, :, part], rows, planes) for lines in (own, square, there))
+        weight = weights[:, :, part] * twice[part].astype(weights.dtype)
+        for number, (first, second) in enumerate(((one, one), (two, three), (three, three))):
+            power = first.real * second.real + first.imag * second.imag
+            folded = _folded(_folded(power, 0), 1)
+            total[number] += float(np.multiply(folded, weight, out=folded).sum(dtype=np.float64))
+    product, mixed, pairs = total / (planes * rows * 2 * (columns - 1))
+    return float(product), float(mixed), float(pairs)
 
 
-def _sum(weights: NDArray[Any], one: NDArray[Any], other: NDArray[Any]) -> float:
-    """Return the weighted sum over all pairs of voxels, by Parseval's theorem, a few rows of the spectrum at a time."""
-    planes, rows, columns = 2 * (weights.shape[0] - 1), one.shape[1], one.shape[2]
-    middle = np.full(columns, 2.0)
-    middle[[0, -1]] = 1.0
-    total = 0.0
-    block = max(1, (1 << 16) // (planes * columns))
-    for start in range(0, rows, block):
-        part = slice(start, start + block)
-        first = fft.fft(one[:, part], planes, axis=0)
-        second = first if other is one else fft.fft(other[:, part], planes, axis=0)
-        power = first.real * second.real + first.imag * second.imag
-        row = np.minimum(np.arange(start, min(start + block, rows)), rows - np.arange(start, min(start + block, rows)))
-        half = weights.shape[0]
-        power[1 : half - 1] += power[: half - 1 : -1]
-        total += float(np.einsum("zrx,zrx,x->", power[:half], weights[:, row], middle, dtype=np.float64))
-    return total / (planes * rows * 2 * (columns - 1))
+def _padded(lines: NDArray[Any], rows: int, planes: int) -> NDArray[Any]:
+    """Return the transform along rows and slices, zero-padded to the given lengths."""
+    return np.asarray(fft.fft(fft.fft(lines, rows, axis=1), planes, axis=0, overwrite_x=True))
+
+
+def _folded(power: NDArray[Any], axis: int) -> NDArray[Any]:
+    """Return the values at negative frequencies of an axis added to those at positive ones."""
+    turned = np.moveaxis(power, axis, 0)
+    half = turned.shape[0] // 2
+    turned[1:half] += turned[:half:-1]
+    return np.moveaxis(turned[: half + 1], 0, axis)

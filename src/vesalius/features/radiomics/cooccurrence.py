@@ -11,7 +11,7 @@ from vesalius.features.radiomics.levels import Levels, Offset
 from vesalius.features.radiomics.matrices import Matrices, entropy, first_of_each, marginal, mean_over_units
 from vesalius.features.radiomics.settings import Aggregation
 
-__all__ = ["FEATURES", "DIRECTIONS_2D", "DIRECTIONS_3D", "cooccurrence"]
+__all__ = ["DIRECTIONS_2D", "DIRECTIONS_3D", "FEATURES", "cooccurrence"]
 
 FEATURES = (
     "joint_max",

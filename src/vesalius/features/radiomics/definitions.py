@@ -219,7 +219,7 @@ def definitions() -> dict[Family, tuple[Definition, ...]]:
     result: dict[Family, list[Definition]] = {family: [] for family in Family}
     for line in _TABLE.strip().splitlines():
         tag, code, unit, name = line.split(" ", 3)
-        family = _PARTS.get(tag, None) or Family(tag.split("_", 1)[0])
+        family = _PARTS.get(tag) or Family(tag.split("_", 1)[0])
         result[family].append(Definition(tag, code, family, unit, name))
     return {family: tuple(found) for family, found in result.items()}
 

@@ -128,7 +128,7 @@ def _optimal_weights(
     if np.linalg.matrix_rank(moment) < 4:
         weight[:] = 1 / weight.size
         moment = (lifted.T * weight) @ lifted
-    inverse = np.linalg.inv(moment)
+    inverse: NDArray[np.float64] = np.asarray(np.linalg.inv(moment), dtype=np.float64)
     distance = np.einsum("ni,ij,nj->n", lifted, inverse, lifted)
     unused = np.where(weight > 0, 0.0, np.inf)
     for _ in range(_MOST_STEPS):

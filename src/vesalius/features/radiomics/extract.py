@@ -14,17 +14,11 @@ from vesalius.features.radiomics import cooccurrence, intensities, local, morpho
 from vesalius.features.radiomics.definitions import Definition, definitions
 from vesalius.features.radiomics.levels import Levels, discretise
 from vesalius.features.radiomics.region import Region, prepare, segment_label
-from vesalius.features.radiomics.settings import Family, FixedBinNumber, Settings
+from vesalius.features.radiomics.settings import MATRICES, Family, FixedBinNumber, Settings
 from vesalius.features.radiomics.table import RadiomicsTable
 
 __all__ = ["measure", "radiomics"]
 
-_TEXTURES = frozenset(Family) - {
-    *morphology.FEATURES,
-    Family.LOCAL_INTENSITY,
-    Family.STATISTICS,
-    Family.VOLUME_HISTOGRAM,
-}
 _ZONES = (Family.SIZE_ZONE, Family.DISTANCE_ZONE)
 _DEFAULT = Settings()
 
@@ -75,7 +69,7 @@ def _columns(settings: Settings) -> tuple[tuple[Definition, str], ...]:
             found = tuple(Definition(d.tag, d.code, d.family, "1", d.name) for d in found)
         if family in (Family.COOCCURRENCE, Family.RUN_LENGTH):
             suffixes: tuple[str, ...] = tuple(a.value for a in settings.aggregations)
-        elif family in _TEXTURES - {Family.HISTOGRAM}:
+        elif family in MATRICES:
             suffixes = settings.dimensions
         else:
             suffixes = ("",)
@@ -86,7 +80,7 @@ def _columns(settings: Settings) -> tuple[tuple[Definition, str], ...]:
 def _parts(region: Region, settings: Settings) -> Iterator[tuple[Family, NDArray[np.float64]]]:
     """Yield the values of each family, its aggregations one after another."""
     levels: Levels | None = None
-    if _TEXTURES.intersection(settings.families):
+    if Family.HISTOGRAM in settings.families or MATRICES.intersection(settings.families):
         levels = discretise(region, settings.discretisation, settings.distance)
     zoned = _zoned(region, levels, settings) if levels is not None else {}
     shape = morphology.morphology(region, settings.families)

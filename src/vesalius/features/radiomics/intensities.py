@@ -1,4 +1,4 @@
-"""Features of intensities without place: statistics (IBSI 3.3), histogram (3.4) and intensity-volume histogram (3.5)."""
+"""Intensities without their place: statistics (IBSI 3.3), histogram (3.4) and intensity-volume histogram (3.5)."""
 
 from __future__ import annotations
 
@@ -51,6 +51,8 @@ HISTOGRAM_FEATURES = (
 )
 VOLUME_HISTOGRAM_FEATURES = ("v10", "v90", "i10", "i90", "diff_v10_v90", "diff_i10_i90", "auc")
 _FALLBACK_BINS = 1000
+_WIDEST = 1 << 20
+"""Ranges up to this are taken level by level."""
 
 
 def _ratio(above: float, below: float) -> float:
@@ -151,19 +153,19 @@ def _curve(region: Region, how: Discretisation | None) -> tuple[NDArray[np.float
     counts = np.ones(x.size) if of.counts is None else of.counts.astype(np.float64)
     whole = bool(np.array_equal(x, np.rint(x)))
     if how is None:
-        how = NoBinning() if whole else FixedBinNumber(_FALLBACK_BINS)
+        how = NoBinning() if whole and x[-1] - x[0] < _WIDEST else FixedBinNumber(_FALLBACK_BINS)
     low = float(x[0]) if region.bounds[0] is None else region.bounds[0]
     high = float(x[-1]) if region.bounds[1] is None else region.bounds[1]
     if isinstance(how, NoBinning):
-        if not whole:
-            return x, counts
         size = int(high - low) + 1
-        return low + np.arange(size), np.bincount((x - low).astype(np.int64), weights=counts, minlength=size)
+        if not whole or size > _WIDEST:
+            return x, counts
+        return low + np.arange(size, dtype=np.float64), _tally((x - low).astype(np.int64), counts, size)
     if isinstance(how, FixedBinNumber):
         width = x[-1] - x[0]
         at = np.floor(how.bins * (x - x[0]) / width) if width > 0 else np.zeros(x.size)
-        at = np.minimum(at, how.bins - 1).astype(np.int64)
-        return np.arange(1.0, how.bins + 1), np.bincount(at, weights=counts, minlength=how.bins)
+        at = np.minimum(at, how.bins - 1)
+        return np.arange(1.0, how.bins + 1, dtype=np.float64), _tally(at.astype(np.int64), counts, how.bins)
     return _sized_bins(x, counts, (low, high), how)
 
 
@@ -174,4 +176,8 @@ def _sized_bins(
     low, high = bounds
     at = np.maximum(np.floor((x - low) / how.width), 0).astype(np.int64)
     size = max(int(np.ceil((high - low) / how.width)) + 1, int(at[-1]) + 1)
-    return low + (np.arange(size) + 0.5) * how.width, np.bincount(at, weights=counts, minlength=size)
+    return low + (np.arange(size, dtype=np.float64) + 0.5) * how.width, _tally(at, counts, size)
+
+
+def _tally(at: NDArray[np.int64], counts: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    return np.asarray(np.bincount(at, weights=counts, minlength=size), dtype=np.float64)

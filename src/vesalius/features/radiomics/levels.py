@@ -39,8 +39,8 @@ class Levels:
     @cached_property
     def step(self) -> tuple[int, int]:
         """Return how far the next slice and the next row are in `flat`."""
-        row = self.array.shape[2] + self.distance
-        return (self.array.shape[1] + self.distance) * row, row
+        row = int(self.array.shape[2]) + self.distance
+        return (int(self.array.shape[1]) + self.distance) * row, row
 
     @cached_property
     def flat(self) -> NDArray[Any]:
@@ -57,7 +57,7 @@ class Levels:
     @cached_property
     def length(self) -> int:
         """Return where the last slice ends in `flat`."""
-        return self.array.shape[0] * self.step[0]
+        return int(self.array.shape[0]) * self.step[0]
 
     @cached_property
     def places(self) -> NDArray[np.int64]:
@@ -139,13 +139,13 @@ def _numbered(
         if high == low:
             return np.ones(values.shape, dtype=np.int64)
         level = np.floor(how.bins * (values - low) / (high - low)) + 1
-        return np.minimum(level, how.bins).astype(np.int64)
+        return np.asarray(np.minimum(level, how.bins), dtype=np.int64)
     if isinstance(how, FixedBinSize):
         if how.origin == "zero":
             first = np.floor(low / how.width)
-            return np.asarray(np.floor(values / how.width) - first + 1).astype(np.int64)
+            return np.asarray(np.floor(values / how.width) - first + 1, dtype=np.int64)
         origin = low if lower is None else lower
-        return np.maximum(np.floor((values - origin) / how.width) + 1, 1).astype(np.int64)
+        return np.asarray(np.maximum(np.floor((values - origin) / how.width) + 1, 1), dtype=np.int64)
     return _whole(values, low)
 
 
@@ -157,7 +157,7 @@ def _whole(values: NDArray[np.float64], low: float) -> NDArray[np.int64]:
             found="fractions inside the segment",
             fix="use FixedBinNumber or FixedBinSize, or Interpolation(round_to=1)",
         )
-    return np.asarray(levels + (1 - low if low < 1 else 0)).astype(np.int64)
+    return np.asarray(levels + (1 - low if low < 1 else 0), dtype=np.int64)
 
 
 def _count(how: Discretisation, edges: NDArray[np.int64]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,16 +26,13 @@ def local_intensity(region: Region) -> NDArray[np.float64]:
     """
     image = region.surround
     valid = np.isfinite(image) if image.dtype.kind == "f" else None
-    grey = image.astype(np.float64)
-    if valid is not None and not valid.all():
-        grey[~valid] = 0.0
-    else:
+    if valid is not None and valid.all():
         valid = None
-    total = _ball_sum(grey, region)[region.intensity]
+    total = _ball_sum(image if valid is None else np.where(valid, image, 0), region)[region.intensity]
     if valid is None and _fits(region):
         count: NDArray[np.float64] | float = float(_kernel_size(region.spacing_mm))
     else:
-        there = np.ones(image.shape) if valid is None else valid.astype(np.float64)
+        there = np.ones(image.shape, dtype=np.bool_) if valid is None else valid
         count = _ball_sum(there, region)[region.intensity]
     mean = total / count
     return np.array([mean[region.values == region.values.max()].max(), mean.max()])
@@ -67,7 +65,7 @@ def _kernel_size(spacing_mm: tuple[float, float, float]) -> int:
     return int((2 * half[half >= 0] + 1).sum())
 
 
-def _ball_sum(grey: NDArray[np.float64], region: Region) -> NDArray[np.float64]:
+def _ball_sum(grey: NDArray[Any], region: Region) -> NDArray[np.float64]:
     """Return sums over the sphere around each voxel of the box; nothing outside the image counts.
 
     The sphere is a stack of rows: row sums come from one running sum per distinct row width, discs from row sums of
@@ -77,7 +75,7 @@ def _ball_sum(grey: NDArray[np.float64], region: Region) -> NDArray[np.float64]:
     result = np.zeros((depth, height, width))
     block = max(1, _BLOCK // (grey.shape[1] * grey.shape[2]))
     for start in range(0, grey.shape[0], block):
-        part = grey[start : start + block]
+        part = grey[start : start + block].astype(np.float64)
         for step, disc in _discs(part, region):
             for shift in {start - region.inside[0].start - step, start - region.inside[0].start + step}:
                 low, high = max(0, shift), min(depth, shift + part.shape[0])

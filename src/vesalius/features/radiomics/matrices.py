@@ -79,7 +79,7 @@ class Matrices:
             count = dense[there].astype(np.float64)
         else:
             there, inverse, number = np.unique(code, return_inverse=True, return_counts=True)
-            count = number.astype(np.float64) if weights is None else np.bincount(inverse, weights=weights)
+            count = np.asarray(number if weights is None else np.bincount(inverse, weights=weights), np.float64)
         rest, at = np.divmod(there, wide)
         which, grey = np.divmod(rest, high)
         return cls(units, which, grey, at, count, total)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,12 +98,12 @@ def surface(mask: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> 
     return Surface(float(count @ area), abs(volume) / 6)
 
 
-def _cube_kinds(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def _cube_kinds(mask: NDArray[np.bool_]) -> NDArray[Any]:
     """Return the kind of each cube of eight neighbouring voxels, the mask padded by one voxel."""
-    kinds = np.pad(mask, 1).view(np.uint8)
+    kinds: NDArray[Any] = np.pad(mask, 1).view(np.uint8)
     kinds = kinds[:, :, :-1] | (kinds[:, :, 1:] << 1)
     kinds = kinds[:, :-1] | (kinds[:, 1:] << 2)
-    return kinds[:-1] | (kinds[1:] << 4)
+    return np.asarray(kinds[:-1] | (kinds[1:] << 4))
 
 
 def outer_vertices(mask: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -58,12 +58,18 @@ def tone_difference(levels: Levels, dimensions: tuple[str, ...]) -> dict[str, ND
 def _differences(levels: Levels, planar: bool) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return voxels with neighbours and summed |level - mean of neighbours| per slice (or in all) and level."""
     wide = levels.highest + 1
-    kind = np.int64 if levels.highest > 1 << 15 else np.int32
+    cube = (2 * levels.distance + 1) ** 3
+    kind = np.min_scalar_type(-levels.highest * cube)
     shape = (-1, levels.step[0] // levels.step[1], levels.step[1])
     grey = levels.flat.reshape(shape)
     axes = (1, 2) if planar else (0, 1, 2)
     total = _box_sum(grey.astype(kind), axes, levels.distance).reshape(-1)[levels.places]
-    around = _box_sum((grey > 0).astype(np.int32), axes, levels.distance).reshape(-1)[levels.places] - 1
+    around = (
+        _box_sum((grey > 0).astype(np.min_scalar_type(-cube)), axes, levels.distance)
+        .reshape(-1)[levels.places]
+        .astype(np.int64)
+        - 1
+    )
     own = levels.at_places.astype(np.int64)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = (total - own) / around
@@ -74,7 +80,7 @@ def _differences(levels: Levels, planar: bool) -> tuple[NDArray[np.int64], NDArr
     if alone.any():
         code, difference = code[~alone], difference[~alone]
     size = np.bincount(code, minlength=units * wide)
-    return size, np.bincount(code, weights=difference, minlength=units * wide)
+    return size, np.asarray(np.bincount(code, weights=difference, minlength=units * wide), dtype=np.float64)
 
 
 def _box_sum(array: NDArray[Any], axes: tuple[int, ...], distance: int) -> NDArray[Any]:
@@ -155,7 +161,7 @@ def _dependent(levels: Levels, planar: bool, coarseness: int) -> NDArray[Any]:
     kind = np.uint8 if (2 * reach + 1) ** 3 < 256 else np.uint16
     flat = levels.flat
     inside = flat > 0
-    result = np.ones(flat.size, dtype=kind)
+    result: NDArray[Any] = np.ones(flat.size, dtype=kind)
     for offset in _offsets(levels, planar):
         one, other = flat[:-offset], flat[offset:]
         if coarseness == 0:

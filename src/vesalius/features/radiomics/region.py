@@ -16,6 +16,7 @@ from vesalius.core.grid import Affine
 from vesalius.core.mask import Mask
 from vesalius.core.volume import Volume
 from vesalius.features.radiomics.distribution import Distribution
+from vesalius.features.radiomics.filters import filter_response
 from vesalius.features.radiomics.settings import VOLUMETRIC, Family, Interpolation, Resegmentation, Settings
 
 __all__ = ["PEAK_RADIUS_MM", "Region", "check_pair", "interpolate", "segment_label"]
@@ -24,6 +25,8 @@ PEAK_RADIUS_MM = (3.0 / (4.0 * math.pi)) ** (1.0 / 3.0) * 10.0
 """Radius of a sphere of one cubic centimetre."""
 _SPLINE_MARGIN = 24
 """Voxels after which the B-spline prefilter has forgotten its border (0.268^24 = 2e-14)."""
+_WHOLE = 1e-6
+"""Rounding error allowed for when the new number of voxels is a whole number."""
 _HALF = 5e-7
 """Rounding error allowed for when a share of a voxel is compared with the mask threshold."""
 
@@ -93,7 +96,7 @@ def check_pair(volume: Volume, mask: Mask, settings: Settings) -> None:
     if not volume.same_grid(mask):
         raise GeometryError(
             "volume and mask lie on different grids",
-            found=f"volume {volume.shape}, mask {mask.shape}, affines {'equal' if _same(volume, mask) else 'different'}",
+            found=f"volume {volume.shape}, mask {mask.shape}, {_affines(volume, mask)} affines",
             expected="one shape and one affine",
             fix="imaging.spatial.resample_like(mask, volume) first",
         )
@@ -115,8 +118,8 @@ def check_pair(volume: Volume, mask: Mask, settings: Settings) -> None:
         )
 
 
-def _same(volume: Volume, mask: Mask) -> bool:
-    return bool(np.allclose(volume.affine, mask.affine, atol=1e-3))
+def _affines(volume: Volume, mask: Mask) -> str:
+    return "equal" if np.allclose(volume.affine, mask.affine, atol=1e-3) else "different"
 
 
 def bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, slice, slice]:
@@ -125,7 +128,7 @@ def bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, slice, slice]:
     Raises:
         ImageContentError: there is none.
     """
-    planes = np.flatnonzero(mask.any(axis=(1, 2)))
+    planes = np.flatnonzero(np.any(mask, axis=(1, 2)))
     if planes.size == 0:
         raise ImageContentError(
             "the segment is empty: no voxel has its label",
@@ -133,8 +136,8 @@ def bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, slice, slice]:
             fix="check the segmentation, or leave the segment out",
         )
     part = mask[planes[0] : planes[-1] + 1]
-    flat = part.any(axis=0)
-    rows, columns = np.flatnonzero(flat.any(axis=1)), np.flatnonzero(flat.any(axis=0))
+    flat: NDArray[np.bool_] = np.any(part, axis=0)
+    rows, columns = np.flatnonzero(np.any(flat, axis=1)), np.flatnonzero(np.any(flat, axis=0))
     box = slice(int(planes[0]), int(planes[-1]) + 1), slice(int(rows[0]), int(rows[-1]) + 1)
     return *box, slice(int(columns[0]), int(columns[-1]) + 1)
 
@@ -152,34 +155,38 @@ def _within(box: tuple[slice, ...], outer: tuple[slice, ...]) -> tuple[slice, sl
     return moved[0], moved[1], moved[2]
 
 
-def interpolate(volume: Volume, inside: NDArray[np.bool_], how: Interpolation) -> tuple[Volume, NDArray[np.bool_]]:
-    """Return the image and the mask on the new grid, as far as the mask and the sphere of the local peak reach.
+def interpolate(
+    volume: Volume, inside: NDArray[np.bool_], how: Interpolation, *, whole: bool = False
+) -> tuple[Volume, NDArray[np.bool_]]:
+    """Return the image and the mask on the new grid.
 
-    The new grid covers the whole old one and both share their middle (IBSI 2.4); only the part around the mask is
-    computed. Intensities become float64; no smoothing goes before, as IBSI's reference values were made without.
+    The new grid covers the old one and both share their middle (IBSI 2.4). Unless the whole is wanted, only the part
+    that the mask and the sphere of the local peak reach is computed. Intensities become float64; no smoothing goes
+    before, as IBSI's reference values were made without.
     """
     from vesalius.imaging import spatial
 
     old = np.asarray(volume.spacing_mm)
     new = np.array([o if n is None else n for n, o in zip(how.spacing_mm, old, strict=True)], dtype=np.float64)
-    count = np.maximum(1, np.ceil(np.asarray(volume.shape) * old / new - 1e-6)).astype(np.int64)
-    first = (np.asarray(volume.shape) - 1) / 2 - (new / old) * (count - 1) / 2
-    box = bounding_box(inside)
-    reach = np.ceil(PEAK_RADIUS_MM / new) + 2
-    start = np.floor((np.array([part.start for part in box]) - first) * old / new - reach).clip(0).astype(np.int64)
-    stop = np.ceil((np.array([part.stop for part in box]) - first) * old / new + reach).astype(np.int64)
-    stop = np.minimum(stop, count)
-    part = _grown(box, np.ceil((reach + 1) * new / old).astype(np.int64) + _SPLINE_MARGIN, volume.shape)
-    source = volume.crop(tuple(p.start for p in part), tuple(p.stop for p in part))  # type: ignore[arg-type]
-    affine = _target_affine(volume, first + start * new / old, new / old)
-    shape = tuple(int(n) for n in stop - start)
+    ratio = new / old
+    count = np.maximum(1, np.ceil(np.asarray(volume.shape) / ratio - _WHOLE)).astype(np.int64)
+    first = (np.asarray(volume.shape) - 1) / 2 - ratio * (count - 1) / 2
+    start, stop = np.zeros(3, dtype=np.int64), count
+    part = (slice(0, volume.shape[0]), slice(0, volume.shape[1]), slice(0, volume.shape[2]))
+    if not whole:
+        box = bounding_box(inside)
+        reach = np.ceil(PEAK_RADIUS_MM / new) + 2
+        low, high = np.array([p.start for p in box]), np.array([p.stop for p in box])
+        start = np.maximum(np.floor((low - first) / ratio - reach), 0).astype(np.int64)
+        stop = np.minimum(np.ceil((high - first) / ratio + reach).astype(np.int64), count)
+        part = _grown(box, np.ceil((reach + 1) * ratio).astype(np.int64) + _SPLINE_MARGIN, volume.shape)
+    source = volume.crop((part[0].start, part[1].start, part[2].start), (part[0].stop, part[1].stop, part[2].stop))
+    affine = _target_affine(volume, first + start * ratio, ratio)
+    shape = (int(stop[0] - start[0]), int(stop[1] - start[1]), int(stop[2] - start[2]))
     grey = replace(source, array=source.array.astype(np.float64))
     share = replace(source, array=inside[part].astype(np.float64))
-    if how.spacing_mm[0] is None:
-        shape = (source.shape[0], shape[1], shape[2])
-        affine = _target_affine(volume, np.array([part[0].start, *(first + start * new / old)[1:]]), new / old)
-    image = spatial.resample_to_grid(grey, shape, affine, method=how.image, antialias=False)  # type: ignore[arg-type]
-    portion = spatial.resample_to_grid(share, shape, affine, method=how.mask, antialias=False)  # type: ignore[arg-type]
+    image = spatial.resample_to_grid(grey, shape, affine, method=how.image, antialias=False)
+    portion = spatial.resample_to_grid(share, shape, affine, method=how.mask, antialias=False)
     if how.round_to is not None:
         image = replace(image, array=np.round(image.array / how.round_to) * how.round_to)
     return image, portion.array >= how.mask_threshold - _HALF
@@ -205,7 +212,8 @@ def prepare(volume: Volume, mask: Mask, segment: str | int | None, settings: Set
     inside = np.equal(mask.array, label)
     if settings.interpolation is not None:
         bounding_box(inside)
-        volume, inside = interpolate(volume, inside, settings.interpolation)
+        whole = settings.filter is not None
+        volume, inside = interpolate(volume, inside, settings.interpolation, whole=whole)
     return region_of(volume, inside, settings)
 
 
@@ -221,6 +229,10 @@ def region_of(volume: Volume, inside: NDArray[np.bool_], settings: Settings) -> 
     morphology = np.ascontiguousarray(inside[box])
     image = np.ascontiguousarray(volume.array[box])
     intensity = _resegmented(image, morphology, settings.resegmentation)
+    bounds = (settings.resegmentation.lower, settings.resegmentation.upper)
+    if settings.filter is not None:
+        volume = filter_response(volume, settings.filter)
+        image, bounds = np.ascontiguousarray(volume.array[box]), (None, None)
     return Region(
         image=image,
         morphology=morphology,
@@ -228,14 +240,12 @@ def region_of(volume: Volume, inside: NDArray[np.bool_], settings: Settings) -> 
         surround=volume.array[around],
         inside=_within(box, around),
         spacing_mm=spacing,
-        bounds=(settings.resegmentation.lower, settings.resegmentation.upper),
+        bounds=bounds,
         unit=volume.unit,
     )
 
 
-def _resegmented(
-    image: NDArray[Any], morphology: NDArray[np.bool_], how: Resegmentation
-) -> NDArray[np.bool_]:
+def _resegmented(image: NDArray[Any], morphology: NDArray[np.bool_], how: Resegmentation) -> NDArray[np.bool_]:
     """Return the intensity mask: range and outlier filter are judged apart and intersected (IBSI 2.5)."""
     count = int(np.count_nonzero(morphology))
     if count < 2:

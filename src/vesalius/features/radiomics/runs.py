@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vesalius.features.radiomics.cooccurrence import DIRECTIONS_2D, DIRECTIONS_3D, merge_planes
 from vesalius.features.radiomics.levels import Levels, Offset
-from vesalius.features.radiomics.matrices import EMPHASES, Matrices, emphases, mean_over_units
+from vesalius.features.radiomics.matrices import Matrices, emphases, mean_over_units
 from vesalius.features.radiomics.settings import Aggregation
 
 __all__ = ["FEATURES", "run_lengths"]
@@ -84,16 +84,11 @@ def _matrices(levels: Levels, directions: tuple[Offset, ...], *, planar: bool) -
         offsets = np.array([levels.offset(directions[n]) for n in chosen])
         found += _followed(levels, offsets, np.array(chosen), number if planar else 0)
     unit, level, length = (np.concatenate([getattr(f, part) for f in found]) for part in ("unit", "level", "length"))
-    if planar:
-        voxels = np.repeat(levels.voxels_per_plane, number)
-    else:
-        voxels = np.full(number, levels.places.size)
+    voxels = np.repeat(levels.voxels_per_plane, number) if planar else np.full(number, levels.places.size)
     return Matrices.counted(unit, level, length, voxels, np.concatenate([f.count for f in found]))
 
 
-def _followed(
-    levels: Levels, offsets: NDArray[np.int64], numbers: NDArray[np.int64], directions: int
-) -> list[_Runs]:
+def _followed(levels: Levels, offsets: NDArray[np.int64], numbers: NDArray[np.int64], directions: int) -> list[_Runs]:
     """Return the runs along some directions, by following all runs step by step together.
 
     A run of length L starts L - k stretches of k further equal voxels, so the numbers of stretches of each length
@@ -108,35 +103,36 @@ def _followed(
     if places.size > _LONG * offsets.size * levels.places.size:
         del equal
         return [_unrolled(levels, o, n, directions) for o, n in zip(offsets.tolist(), numbers.tolist(), strict=True)]
-    flags = equal.reshape(-1)
-    row, at = np.divmod(places, flat.size) if offsets.size > 1 else (np.zeros(1, dtype=np.int64), places)
+    rows, at = np.divmod(places, flat.size) if offsets.size > 1 else (np.zeros(1, dtype=np.int64), places)
     wide = levels.highest + 1
-    units = levels.array.shape[0] * offsets.size if directions else offsets.size
-    own = (at // levels.step[0]) * offsets.size + row if directions else row
+    own = (at // levels.step[0]) * offsets.size + rows if directions else rows
     code = np.broadcast_to(own * wide, at.shape) + flat[at]
-    step = offsets[row] if offsets.size > 1 else offsets[:1]
-    first = levels.at_places.astype(np.int64)
-    if directions:
-        single = np.bincount(levels.planes * wide + first, minlength=levels.array.shape[0] * wide)
-        voxels = np.repeat(single.reshape(-1, 1, wide), offsets.size, axis=1).reshape(-1)
-    else:
-        voxels = np.tile(np.bincount(first, minlength=wide), offsets.size)
-    stretches = [voxels]
+    stretches = [_single_voxels(levels, offsets.size, wide, planar=directions > 0)]
+    flags, step = equal.reshape(-1), offsets[rows]
     while places.size:
-        stretches.append(np.bincount(code, minlength=units * wide))
+        stretches.append(np.bincount(code, minlength=stretches[0].size))
         places = places + step
         keep = flags[places]
         places, code = places[keep], code[keep]
-        step = step[keep] if step.size > 1 else step
-    table = np.stack([*stretches, np.zeros_like(voxels), np.zeros_like(voxels)])
+        step = step[keep] if offsets.size > 1 else step
+    none = np.zeros_like(stretches[0])
+    table = np.stack([*stretches, none, none])
     runs = table[:-2] - 2 * table[1:-1] + table[2:]
     length, where = np.nonzero(runs)
     unit, level = np.divmod(where, wide)
-    if directions:
-        unit = (unit // offsets.size) * directions + numbers[unit % offsets.size]
-    else:
-        unit = numbers[unit]
+    number = numbers[unit % offsets.size]
+    unit = unit // offsets.size * directions + number if directions else number
     return [_Runs(unit, level, length + 1, runs[length, where].astype(np.float64))]
+
+
+def _single_voxels(levels: Levels, directions: int, wide: int, *, planar: bool) -> NDArray[np.int64]:
+    """Return how often each level occurs, per direction, or per slice and direction."""
+    planes = levels.array.shape[0] if planar else 1
+    code = levels.at_places.astype(np.int64)
+    if planar:
+        code += levels.planes * wide
+    counts = np.bincount(code, minlength=planes * wide).reshape(planes, 1, wide)
+    return np.asarray(np.repeat(counts, directions, axis=1).reshape(-1), dtype=np.int64)
 
 
 def _unrolled(levels: Levels, offset: int, number: int, directions: int) -> _Runs:
@@ -162,4 +158,4 @@ def _unrolled(levels: Levels, offset: int, number: int, directions: int) -> _Run
     column, fold = np.divmod(start, folds) if offset > 1 else (0, start)
     plane = (fold * offset + column) // levels.step[0]
     unit = plane * directions + number if directions else np.full(run.size, number)
-    return _Runs(unit, level[inside], run, np.ones(run.size))
+    return _Runs(unit.astype(np.int64), level[inside], run, np.ones(run.size))

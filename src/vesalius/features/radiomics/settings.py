@@ -11,10 +11,19 @@ from functools import lru_cache
 from typing import Literal
 
 from vesalius.core.errors import UsageError
+from vesalius.features.radiomics.filters import (
+    Filter,
+    GaborFilter,
+    LaplacianOfGaussianFilter,
+    LawsFilter,
+    MeanFilter,
+    SimoncelliFilter,
+    WaveletFilter,
+)
 
 __all__ = [
-    "ALL_FAMILIES",
     "AGGREGATIONS",
+    "ALL_FAMILIES",
     "Aggregation",
     "Discretisation",
     "Family",
@@ -25,6 +34,7 @@ __all__ = [
     "Resegmentation",
     "Settings",
     "ibsi_configuration",
+    "ibsi_filter_configuration",
 ]
 
 
@@ -54,6 +64,17 @@ class Family(StrEnum):
 ALL_FAMILIES = tuple(Family)
 VOLUMETRIC = frozenset({Family.MORPHOLOGY, Family.ENCLOSING, Family.AUTOCORRELATION, Family.LOCAL_INTENSITY})
 """Families that need millimetres and more than one slice."""
+MATRICES = frozenset(
+    {
+        Family.COOCCURRENCE,
+        Family.RUN_LENGTH,
+        Family.SIZE_ZONE,
+        Family.DISTANCE_ZONE,
+        Family.TONE_DIFFERENCE,
+        Family.DEPENDENCE,
+    }
+)
+"""Families with texture matrices."""
 
 
 class Aggregation(StrEnum):
@@ -191,6 +212,8 @@ class Settings:
             whole numbers (step 1), else 1000 bins.
         interpolation: another grid first; None measures on the image's own.
         resegmentation: voxels left out by their intensity.
+        filter: the image is replaced by its response to this filter after interpolation and re-segmentation (IBSI
+            chapter 2); morphology then weights with the response.
         distance: Chebyshev distance in voxels of co-occurrence, difference and dependence neighbourhoods.
         coarseness: largest difference of grey levels that still counts as dependent.
     """
@@ -201,6 +224,7 @@ class Settings:
     volume_histogram: Discretisation | None = None
     interpolation: Interpolation | None = None
     resegmentation: Resegmentation = field(default_factory=Resegmentation)
+    filter: Filter | None = None
     distance: int = 1
     coarseness: int = 0
 
@@ -210,6 +234,8 @@ class Settings:
         object.__setattr__(self, "aggregations", _members(Aggregation, self.aggregations))
         if not self.families:
             raise UsageError("no feature family is named", expected=", ".join(ALL_FAMILIES))
+        if not self.aggregations and MATRICES.intersection(self.families):
+            raise UsageError("texture families need an aggregation", expected=", ".join(AGGREGATIONS))
         if self.distance < 1 or self.coarseness < 0:
             found = f"distance {self.distance}, coarseness {self.coarseness}"
             raise UsageError("distance is at least 1 and coarseness at least 0", found=found)
@@ -239,7 +265,8 @@ def _members(kind: type[StrEnum], names: tuple[StrEnum, ...]) -> tuple[StrEnum, 
 
 @lru_cache(maxsize=64)
 def _hash(settings: Settings) -> str:
-    named = {key: type(getattr(settings, key)).__name__ for key in ("discretisation", "volume_histogram")}
+    kinds = ("discretisation", "volume_histogram", "filter")
+    named = {key: type(getattr(settings, key)).__name__ for key in kinds}
     text = json.dumps({**asdict(settings), "kinds": named}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -295,3 +322,37 @@ def ibsi_configuration(letter: str) -> Settings:
     if letter not in options:
         raise UsageError("no such IBSI configuration", found=letter, expected=", ".join(options))
     return options[letter]
+
+
+def ibsi_filter_configuration(name: str) -> Settings:
+    """Return the settings of IBSI's chapter 2 for the CT phantom: "1.A" to "9.B".
+
+    A filters slice by slice on the image's own grid, B in space on a grid of 1 mm; statistics of the response.
+
+    Raises:
+        UsageError: no such configuration.
+
+    Source: IBSI chapter 2, doi:10.48550/arXiv.2006.05470, phase 2.
+    """
+    number, _, letter = name.partition(".")
+    planar = letter == "A"
+    filters: dict[str, Filter | None] = {
+        "1": None,
+        "2": MeanFilter(5, planar=planar),
+        "3": LaplacianOfGaussianFilter(1.5, planar=planar),
+        "4": LawsFilter("L5E5" if planar else "L5E5E5", rotation_invariant=True, energy_distance=7),
+        "5": GaborFilter(5.0, 2.0, 1.5, theta_step_rad=math.pi / 8, orthogonal=not planar),
+        "6": WaveletFilter("db3", "LH" if planar else "LLH", 1, rotation_invariant=True),
+        "7": WaveletFilter("db3", "HH" if planar else "HHH", 2, rotation_invariant=True),
+        "8": SimoncelliFilter(1, planar=planar),
+        "9": SimoncelliFilter(2, planar=planar),
+    }
+    if number not in filters or letter not in ("A", "B"):
+        raise UsageError("no such IBSI filter configuration", found=name, expected="1.A to 9.B")
+    grid = None if planar else Interpolation((1.0, 1.0, 1.0), image="cubic", round_to=1.0)
+    return Settings(
+        families=(Family.STATISTICS,),
+        interpolation=grid,
+        resegmentation=Resegmentation(-1000, 400),
+        filter=filters[number],
+    )

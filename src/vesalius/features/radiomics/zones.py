@@ -106,7 +106,8 @@ def distance_zones(
     distance = border_distance(morphology, zones.planar)[levels.array > 0]
     nearest = np.zeros(zones.level.size, dtype=np.int64)
     # Later assignments win: from far to near leaves each zone its smallest distance.
-    order = np.argsort(-distance.astype(np.int16 if distance.max() < 1 << 15 else np.int32), kind="stable")
+    far = int(distance.max())
+    order = np.argsort((far - distance).astype(np.int16 if far < 1 << 15 else np.int32), kind="stable")
     nearest[zones.of_voxel[order]] = distance[order]
     return _zone_features(levels, zones, nearest, dimensions)
 

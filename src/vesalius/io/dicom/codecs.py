@@ -1,11 +1,15 @@
-"""Compressed frames: what their own headers declare, checked before a decoder allocates, and one decoder of our own."""
+"""Compressed frames: what their own headers declare, checked before a decoder allocates, and who decodes them."""
 
 from __future__ import annotations
 
 import struct
+import tempfile
+from pathlib import Path
 from typing import Any, Final
 
 from pydicom import uid
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.pixels import get_decoder
 
 from vesalius.core.errors import LimitError
@@ -19,7 +23,19 @@ _MOST_TILES = 65535
 _RLE_EXPANSION = 64
 """Two bytes of PackBits make at most 128."""
 
-DECODER_DEPENDENCIES = {uid.JPEGExtended12Bit: ("python-gdcm>=3.0",)}
+PLUGIN: Final = "vesalius"
+_JPEG2000: Final = (uid.JPEG2000Lossless, uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K)
+_OTHER_PLUGINS: Final = {
+    uid.JPEGBaseline8Bit: "pillow",
+    uid.JPEGLSLossless: "pyjpegls",
+    uid.JPEGLSNearLossless: "pyjpegls",
+    uid.RLELossless: "pydicom",
+}
+DECODER_DEPENDENCIES: Final = {
+    **dict.fromkeys(_JPEG2000, ("pylibjpeg-openjpeg>=2.4",)),
+    **dict.fromkeys((uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1), ("SimpleITK>=2.4",)),
+}
+"""Transfer syntaxes that `decode` serves and what each needs (pydicom's plugin protocol)."""
 
 
 def check_frames(source: Source, rows: int, columns: int, samples: int, bits: int) -> None:
@@ -99,48 +115,80 @@ def _jpeg_size(frame: bytes) -> tuple[int, int, int] | None:
 
 
 def is_available(syntax: str) -> bool:
-    """Return whether the decoder of this module serves a transfer syntax (pydicom's plugin protocol)."""
+    """Return whether the decoders of this module serve a transfer syntax (pydicom's plugin protocol)."""
     return syntax in DECODER_DEPENDENCIES
 
 
-def decode_extended(frame: bytes, runner: Any) -> bytes:
-    """Return the samples of a 12-bit JPEG frame, decoded by GDCM.
+def decoder_for(syntax: str) -> tuple[Any, dict[str, str]]:
+    """Return pydicom's decoder of a transfer syntax and the option that names the plugin to use.
 
-    pydicom's own GDCM plugin refuses 12-bit JPEG Extended since early GDCM versions mis-read it; the versions that
-    Vesalius needs (3.0.24) give the same voxels as DCMTK.
-    """
-    import gdcm
-
-    fragment = gdcm.Fragment()
-    fragment.SetByteStringValue(frame)
-    fragments = gdcm.SequenceOfFragments.New()
-    fragments.AddFragment(fragment)
-    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
-    element.SetValue(fragments.__ref__())
-    image = gdcm.Image()
-    image.SetNumberOfDimensions(2)
-    image.SetDimensions((runner.columns, runner.rows, 1))
-    image.SetDataElement(element)
-    kind = gdcm.PhotometricInterpretation.GetPIType(str(runner.photometric_interpretation))
-    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(kind))
-    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(str.__str__(runner.transfer_syntax))))
-    stored = runner.bits_stored
-    image.SetPixelFormat(
-        gdcm.PixelFormat(
-            runner.samples_per_pixel, runner.bits_allocated, stored, stored - 1, runner.pixel_representation
-        )
-    )
-    buffer: str = image.GetBuffer()
-    return buffer.encode("utf-8", "surrogateescape")
-
-
-def decoder_for(syntax: str) -> Any:
-    """Return pydicom's decoder of a transfer syntax, with ours added where pydicom has none.
+    GDCM's Python binding is never used: a C++ exception in it, raised by many a damaged JPEG or JPEG 2000 stream, ends
+    the process; pylibjpeg-rle panics. Pillow, CharLS, OpenJPEG, pydicom's own RLE decoder and SimpleITK (which carries
+    GDCM behind a guard) raise Python errors.
 
     Raises:
         NotImplementedError: pydicom knows no decoder (video).
     """
     decoder = get_decoder(syntax)
-    if syntax in DECODER_DEPENDENCIES and "vesalius" not in decoder.available_plugins:
-        decoder.add_plugin("vesalius", (__name__, "decode_extended"))
-    return decoder
+    if not decoder.UID.is_encapsulated:
+        return decoder, {}
+    if syntax in DECODER_DEPENDENCIES and PLUGIN not in decoder.available_plugins:
+        decoder.add_plugin(PLUGIN, (__name__, "decode"))
+    plugin = PLUGIN if syntax in DECODER_DEPENDENCIES else _OTHER_PLUGINS.get(syntax, "")
+    return decoder, {"decoding_plugin": plugin} if plugin in decoder.available_plugins else {}
+
+
+def decode(frame: bytes, runner: Any) -> bytes | bytearray:
+    """Return the samples of one compressed frame (pydicom's plugin protocol)."""
+    syntax = str.__str__(runner.transfer_syntax)
+    if syntax in _JPEG2000:
+        return _openjpeg(frame, runner)
+    if syntax == uid.JPEGExtended12Bit and runner.bits_stored <= 8:
+        return _pillow(frame, runner)
+    return _simpleitk(frame, runner)
+
+
+def _openjpeg(frame: bytes, runner: Any) -> bytearray:
+    from openjpeg.utils import decode_pixel_data
+
+    samples: bytearray = decode_pixel_data(frame, version=2, **runner.options)
+    if runner.photometric_interpretation in ("YBR_ICT", "YBR_RCT"):
+        runner.set_option("photometric_interpretation", "RGB")
+    # OpenJPEG's samples are as wide as the precision of the stream needs, whatever BitsAllocated says.
+    precision = runner.get_option("j2k_precision", runner.bits_stored)
+    runner.set_option("bits_allocated", 8 if precision <= 8 else 16 if precision <= 16 else 32)
+    return samples
+
+
+def _pillow(frame: bytes, runner: Any) -> bytes:
+    from pydicom.pixels.decoders import pillow
+
+    samples: bytes = pillow._decode_frame(frame, runner)
+    return samples
+
+
+def _simpleitk(frame: bytes, runner: Any) -> bytes:
+    """Return the samples as the GDCM inside SimpleITK decodes them, from a file of this one frame."""
+    import SimpleITK as sitk  # noqa: N813
+
+    data = Dataset()
+    data.SOPClassUID = data.SOPInstanceUID = uid.SecondaryCaptureImageStorage
+    data.Rows, data.Columns, data.SamplesPerPixel = runner.rows, runner.columns, runner.samples_per_pixel
+    data.BitsAllocated, data.BitsStored = runner.bits_allocated, runner.bits_stored
+    data.HighBit, data.PixelRepresentation = runner.bits_stored - 1, runner.pixel_representation
+    # No conversion of any kind is wanted here: neither of colours nor of MONOCHROME1.
+    data.PhotometricInterpretation = "RGB" if runner.samples_per_pixel == 3 else "MONOCHROME2"
+    if runner.samples_per_pixel == 3:
+        data.PlanarConfiguration = 0
+    data.PixelData = encapsulate([frame])
+    data["PixelData"].VR = "OB"
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = runner.transfer_syntax
+    with tempfile.TemporaryDirectory(prefix="vesalius-") as folder:
+        path = Path(folder, "frame.dcm")
+        data.save_as(path, enforce_file_format=True)
+        array = sitk.GetArrayFromImage(sitk.ReadImage(str(path), imageIO="GDCMImageIO"))
+        kind = f"{'i' if runner.pixel_representation else 'u'}{runner.bits_allocated // 8}"
+        samples: bytes = array.astype(kind, copy=False).tobytes()
+    runner.set_option("planar_configuration", 0)
+    return samples

@@ -9,13 +9,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+from pydicom import config
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.uid import UID
 
 from vesalius.core import Message, Spacing
 from vesalius.core.errors import ReadError, VesaliusError
-from vesalius.io.dicom import codecs, mosaic, planes, tags
+from vesalius.io.dicom import codecs, mosaic, planes, suv, tags
 from vesalius.io.dicom.limits import DIRECTORY_CLASS, Source, check_declared_size, opened
 from vesalius.io.dicom.planes import Plane
 from vesalius.io.dicom.values import PARSE_ERRORS, first, items, moment, number, quiet, text, value, whole
@@ -64,6 +65,7 @@ class Header:
         kind: "image", "segmentation", "directory" or "object" (no pixels).
         planes: one per image plane; a mosaic has one per tile.
         damage: why the pixels cannot be read although the header can.
+        uptake: what SUV needs, for PET only.
         facts: short facts on an object that is no image (number of segments, of records).
     """
 
@@ -91,6 +93,7 @@ class Header:
     mosaic: mosaic.Mosaic | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, str | int] = field(default_factory=dict)
+    uptake: suv.Facts | None = field(default=None, repr=False)
     problems: tuple[Message, ...] = ()
     damage: VesaliusError | None = None
 
@@ -102,8 +105,8 @@ class Header:
 
 @lru_cache(maxsize=256)
 def class_name(uid: str) -> str:
-    """Return the registered name of a SOP class UID, the UID itself when there is none, "" without one."""
-    return _NEWER_CLASSES.get(uid) or (str(UID(uid).name) if uid else "")
+    """Return the registered name of a SOP class or transfer syntax, the UID itself without one, "" for ""."""
+    return _NEWER_CLASSES.get(uid) or (str(UID(uid, config.IGNORE).name) if uid else "")
 
 
 _NEWER_CLASSES = {"1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage"}
@@ -174,6 +177,7 @@ def header_of(source: Source, data: Dataset) -> Header:
             spacing=place.spacing,
             is_flat=place.is_flat,
             mosaic=layout,
+            uptake=suv.facts(data) if common["modality"] == "PT" else None,
             problems=(*problems, *place.problems),
             damage=damage,
             **common,

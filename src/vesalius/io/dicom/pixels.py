@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_color_lut
-from pydicom.uid import UID
 
 from vesalius.core.errors import ReadError, UnsupportedError, VesaliusError
 from vesalius.io.dicom import codecs
-from vesalius.io.dicom.headers import Header
+from vesalius.io.dicom.headers import Header, class_name
 from vesalius.io.dicom.limits import Source
 from vesalius.io.dicom.values import PARSE_ERRORS, quiet, value
 
@@ -39,24 +38,24 @@ def frames(source: Source, header: Header, data: Dataset, wanted: Sequence[int])
     if pixels.samples not in (1, 3):
         raise UnsupportedError("an image of two or four samples per pixel", found=str(pixels.samples))
     try:
-        decoder = codecs.decoder_for(header.transfer_syntax)
+        decoder, plugin = codecs.decoder_for(header.transfer_syntax)
     except NotImplementedError:
         raise UnsupportedError(
             f"no decoder for the transfer syntax in {header.path.name}",
-            found=UID(header.transfer_syntax).name,
+            found=class_name(header.transfer_syntax),
             fix="convert it, for instance with gdcmconv --raw",
         ) from None
-    if not decoder.is_available:
+    if source.pixels.fragments is not None and not decoder.is_available:
         raise UnsupportedError(
             f"no decoder for the transfer syntax in {header.path.name}",
-            found=UID(header.transfer_syntax).name,
-            fix="pip install pylibjpeg pylibjpeg-openjpeg",
+            found=class_name(header.transfer_syntax),
+            fix="convert it, for instance with gdcmconv --raw",
         )
-    yield from _decoded(decoder, source, header, data, wanted)
+    yield from _decoded(decoder, source, header, _options(source, header, data) | plugin, data, wanted)
 
 
 def _decoded(
-    decoder: Any, source: Source, header: Header, data: Dataset, wanted: Sequence[int]
+    decoder: Any, source: Source, header: Header, options: dict[str, Any], data: Dataset, wanted: Sequence[int]
 ) -> Iterator[NDArray[Any]]:
     pixels = header.pixels
     assert pixels is not None
@@ -64,7 +63,7 @@ def _decoded(
     arrays = _native if source.pixels is not None and source.pixels.fragments is None else _compressed
     try:
         with quiet():
-            for array in arrays(decoder, source, _options(source, header, data), wanted):
+            for array in arrays(decoder, source, options, wanted):
                 count += 1
                 yield _coloured(array, data) if pixels.photometric == "PALETTE COLOR" else array
     except PARSE_ERRORS as problem:
@@ -72,7 +71,7 @@ def _decoded(
             raise
         raise ReadError(
             f"the pixels of {header.path.name} cannot be decoded",
-            found=f"{UID(header.transfer_syntax).name}: {_first_line(problem)}",
+            found=f"{class_name(header.transfer_syntax)}: {_first_line(problem)}",
         ) from None
     if count < len(wanted):
         raise ReadError(

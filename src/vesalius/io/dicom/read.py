@@ -266,12 +266,12 @@ def _tiles(header: Header, stored: Iterator[NDArray[Any]], wanted: Sequence[int]
 def _uptake(series: Series) -> suv.Uptake | None:
     if series.modality != "PT":
         return None
-    return suv.uptake([data for data in _parsed_headers(series)])
+    return suv.uptake([suv.facts(data) for data in _parsed_headers(series)])
 
 
 def _parsed_headers(series: Series) -> Iterator[Dataset]:
     for path in dict.fromkeys(instance.path for instance in series.instances):
-        with opened(path, tags.WANTED) as source:
+        with opened(path, tags.WANTED) as source, quiet():
             yield parsed(source)
 
 
@@ -332,7 +332,7 @@ def source_headers(series: Series) -> list[Dataset]:
 
 
 def _settled(data: Dataset) -> Dataset:
-    """Return the data set with every value converted and those that cannot be left out, so that nobody stumbles later."""
+    """Return the data set with every value converted now; those that cannot be are left out."""
     with quiet():
         for tag in list(data.keys()):
             try:

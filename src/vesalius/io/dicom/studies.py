@@ -12,7 +12,7 @@ import numpy as np
 
 from vesalius.core import AxisKind, Geometry, Instance, Message, Series, Verdict
 from vesalius.core.errors import ContradictionError, NothingFoundError, VesaliusError
-from vesalius.io.dicom import geometry, pixels, rescale, tags
+from vesalius.io.dicom import geometry, pixels, rescale, suv, tags
 from vesalius.io.dicom.headers import Header, header_of, parsed
 from vesalius.io.dicom.limits import opened
 from vesalius.io.dicom.read import RGB
@@ -222,6 +222,9 @@ def _problems(stack: Stack, root: Path, notes: tuple[Message, ...]) -> tuple[Mes
         notes = (*notes, Message("io.dicom.monochrome1_kept", {"modality": first.modality}))
     if first.modality == "CT" and (first.planes[0].slope is None or first.planes[0].intercept is None):
         notes = (*notes, Message("io.dicom.no_rescale"))
+    activity = suv.uptake([header.uptake for header in headers if header.uptake is not None])
+    if activity.problem is not None and first.modality == "PT":
+        notes = (*notes, activity.problem)
     damaged = tuple(
         Message("io.dicom.damaged", {"file": _relative(header.path, root), "error": str(header.damage)})
         for header in headers

@@ -14,11 +14,12 @@ from functools import lru_cache
 from typing import Any, Final
 
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.tag import BaseTag, Tag
 
 PARSE_ERRORS: Final = (
     *(ArithmeticError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError),
-    *(struct.error, zlib.error),
+    *(struct.error, zlib.error, BytesLengthException, InvalidDicomError),
 )
 """What pydicom raises on damaged values; RuntimeError covers RecursionError and NotImplementedError."""
 

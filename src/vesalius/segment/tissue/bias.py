@@ -12,10 +12,15 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
 CUTOFF_MM = 75.0
-SPREAD = 0.015
-"""Standard deviation of the log-bias that a wave of 250 mm is expected to have; falls with the square of frequency."""
+SPREAD_LIMITS = (0.006, 0.12)
+"""Bounds of the standard deviation of a log-bias wave of 250 mm; it falls with the square of frequency."""
 
-EVIDENCE = 0.01
+FIRST_SPREAD = 0.06
+
+TYPICAL_BIAS = 0.06
+"""Standard deviation of the log-bias inside the brain above which a field is taken to be real."""
+
+EVIDENCE = 0.02
 """Independent observations per sampled voxel: neighbours share texture, and the classes are not certain."""
 
 
@@ -43,11 +48,11 @@ class CosineBasis:
 
     @cached_property
     def roughness(self) -> F64:
-        """Return the prior precision of each coefficient, after the bending energy of its cosine."""
+        """Return the relative prior precision of each coefficient, after the bending energy of its cosine."""
         lengths = 2 * np.array(self.shape) * self.spacing_mm / 250
         waves = [np.arange(p.shape[1]) / length for p, length in zip(self.parts, lengths, strict=True)]
         squared = waves[0][:, None, None] ** 2 + waves[1][:, None] ** 2 + waves[2] ** 2
-        precision = np.maximum(squared.ravel(), 0.25) ** 2 / SPREAD**2
+        precision = np.maximum(squared.ravel(), 0.25) ** 2
         precision[0] = 1e9  # a constant factor belongs to the class means
         return np.asarray(precision)
 
@@ -64,7 +69,7 @@ class CosineBasis:
         return np.ascontiguousarray(cube)
 
 
-def fit(rows: F32, value: F32, target: F32, weight: F32, current: F64, roughness: F64) -> F64:
+def fit(rows: F32, value: F32, target: F32, weight: F32, current: F64, roughness: F64, spread: float) -> F64:
     """Return log-bias coefficients after one Gauss-Newton step.
 
     Args:
@@ -73,11 +78,24 @@ def fit(rows: F32, value: F32, target: F32, weight: F32, current: F64, roughness
         target: expected intensity of the voxel's classes.
         weight: inverse variance of that expectation.
         current: current coefficients.
-        roughness: prior precision of the coefficients.
+        roughness: relative prior precision of the coefficients.
+        spread: standard deviation of a wave of 250 mm.
     """
+    precision = roughness / spread**2
     weight = weight * np.float32(EVIDENCE)
     slope = weight * value * value
     left = (rows * slope[:, None]).T @ rows
     right = rows.T @ (weight * value * (value - target))
-    system = left.astype(np.float64) + np.diag(roughness)
-    return np.asarray(current + np.linalg.solve(system, right - roughness * current))
+    system = left.astype(np.float64) + np.diag(precision)
+    return np.asarray(current + np.linalg.solve(system, right - precision * current))
+
+
+def likely_spread(log_bias: F32, weight: F32) -> float:
+    """Return the prior spread that the fitted field itself suggests (in the manner of empirical Bayes), bounded.
+
+    An image with little bias keeps a stiff field, so that true differences inside a tissue are not flattened.
+    """
+    total = max(float(weight.sum()), 1e-9)
+    mean = float((weight * log_bias).sum()) / total
+    found = float(np.sqrt((weight * (log_bias - mean) ** 2).sum() / total))
+    return float(np.clip(FIRST_SPREAD * (found / TYPICAL_BIAS) ** 2, *SPREAD_LIMITS))

@@ -68,9 +68,11 @@ class Fit:
     densities: Densities
     reference: float
     stripped: bool = False
+    spread: float = bias_field.FIRST_SPREAD
     proportions: F32 = field(default_factory=lambda: np.ones(len(CLASSES), dtype=np.float32))
     log_likelihood: float = 0.0
     trace: list[float] = field(default_factory=list)
+    bias_sd: list[float] = field(default_factory=list)
 
 
 def to_template(image: F32, affine: F64, pose: Pose, atlas: Atlas) -> tuple[F32, NDArray[np.bool_]]:
@@ -154,6 +156,9 @@ def fit_mixture(head: Template, fit: Fit, prior: F32, steps: int, *, first: bool
         fit.proportions = new_proportions(local, shares, fit.proportions)
         if step > 1 or not first:
             _update_bias(head, fit, shares, value)
+    log_bias = head.rows @ fit.coefficients.astype(np.float32)
+    fit.spread = bias_field.likely_spread(log_bias, shares[:4].sum(axis=0))
+    fit.bias_sd.append(fit.spread)
 
 
 def rescaled(prior: F32, proportions: F32) -> F32:
@@ -197,8 +202,9 @@ def _update_bias(head: Template, fit: Fit, shares: F32, value: F32) -> None:
     target /= np.maximum(weight, 1e-12)
     chosen = slice(None, None, 4)
     fit.coefficients = bias_field.fit(
-        head.rows[chosen], value[chosen], target[chosen], weight[chosen], fit.coefficients, head.basis.roughness
-    )
+        head.rows[chosen], value[chosen], target[chosen], weight[chosen], fit.coefficients, head.basis.roughness,
+        fit.spread,
+    )  # fmt: skip
 
 
 def likelihoods(head: Template, fit: Fit) -> F32:

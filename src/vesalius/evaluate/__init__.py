@@ -1,0 +1,1 @@
+"""Judging predictions: segmentation and detection metrics."""
