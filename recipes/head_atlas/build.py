@@ -57,6 +57,11 @@ def template_affine() -> NDArray[np.float64]:
     return affine
 
 
+def name_of(path: Path) -> str:
+    """Return the number of a label map from its file name."""
+    return path.name.split(".")[0][-2:]
+
+
 def read_head(path: Path) -> Head:
     """Return a label map as atlas channels."""
     import nibabel
@@ -69,7 +74,7 @@ def read_head(path: Path) -> Head:
     height = sum(np.float32(affine[2, i]) * heights[i] for i in range(3)) + np.float32(affine[2, 3])
     below = height < height[labels == 16].min() - 1e-3
     mark_unknown(classes, np.linalg.norm(affine[:3, :3], axis=0))
-    return Head(path.name.split(".")[0][-2:], classes, np.asarray(below), affine)
+    return Head(name_of(path), classes, np.asarray(below), affine)
 
 
 def mark_unknown(classes: NDArray[np.uint8], spacing: NDArray[np.float64]) -> None:

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     )
     from vesalius.core.errors import VesaliusError
     from vesalius.imaging.spatial import resample, resample_like
-    from vesalius.io import describe, load, save, scan
+    from vesalius.io import describe, load, save, scan  # type: ignore[no-redef]
     from vesalius.pipeline import analyze
-    from vesalius.report import render
+    from vesalius.report import render  # type: ignore[no-redef]
 
 _ROOMS = {
     "vesalius.core": (

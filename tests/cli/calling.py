@@ -34,6 +34,6 @@ class Called:
 def call(environment: Mapping[str, str], *arguments: object, **extra: str) -> Called:
     """Run the program."""
     line = [sys.executable, "-m", "vesalius", *map(str, arguments)]
-    ended = subprocess.run(line, env={**environment, **extra}, capture_output=True, text=True, timeout=300, check=False)
+    ended = subprocess.run(line, env={**environment, **extra}, capture_output=True, text=True, timeout=900, check=False)
     assert "Traceback" not in ended.stderr + ended.stdout, ended.stderr
     return Called(ended.returncode, ended.stdout, ended.stderr)

@@ -336,29 +336,47 @@ def test_ctrl_c_exits_130_and_the_next_run_goes_on(environment: Environment, stu
     assert call(environment, "analyze", study, "--out", out, *SMALL).code == 0
 
 
+def killed_three_times(environment: Environment, study: Path, folder: Path, arguments: tuple[str, ...]) -> None:
+    """Kill a run at three random moments, run it again, and compare with a run that was left alone."""
+    whole = folder / "whole"
+    began = time.monotonic()
+    assert call(environment, "analyze", study, "--out", whole, *arguments).code == 0
+    seconds = time.monotonic() - began
+    chance = random.Random(20)
+    for number in range(3):
+        out = folder / f"killed{number}"
+        process = start(environment, "analyze", study, "--out", out, *arguments)
+        time.sleep(chance.uniform(0.2, 1.0) * seconds)
+        process.kill()
+        process.communicate(timeout=30)
+        for report in out.glob("*/*/report.json"):
+            assert report.parent.name.startswith(".") or (report.parent / ".done.json").is_file()
+        assert call(environment, "analyze", study, "--out", out, *arguments).code == 0
+        assert same(out) == same(whole)
+        assert set(files(out)) == set(files(whole))
+
+
 @pytest.mark.slow
 def test_killed_at_three_random_moments_and_run_again_is_the_same(
     environment: Environment, study: Path, tmp_path: Path
 ) -> None:
     head(study.parent / "two.nii.gz", level=70)
-    whole = tmp_path / "whole"
     arguments = ("--application", "trivial", "--formats", "csv,nifti,html,seg", "--workers", "2")
-    began = time.monotonic()
-    assert call(environment, "analyze", study.parent, "--out", whole, *arguments).code == 0
-    seconds = time.monotonic() - began
-    chance = random.Random(20)
-    for moment in (chance.uniform(0.2, 1.0) * seconds for _ in range(3)):
-        out = tmp_path / f"killed-{moment:.3f}"
-        process = start(environment, "analyze", study.parent, "--out", out, *arguments)
-        time.sleep(moment)
-        process.kill()
-        process.communicate(timeout=30)
-        for marker in out.glob("*/*/report.json"):
-            hidden = marker.parent.name.startswith(".")
-            assert hidden or (marker.parent / ".done.json").is_file()
-        assert call(environment, "analyze", study.parent, "--out", out, *arguments).code == 0
-        assert same(out) == same(whole)
-        assert set(files(out)) == set(files(whole))
+    killed_three_times(environment, study.parent, tmp_path, arguments)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_brain_mri_killed_at_three_random_moments_is_the_same(environment: Environment, tmp_path: Path) -> None:
+    import nibabel
+
+    nilearn = pytest.importorskip("nilearn")
+    source = Path(nilearn.__file__).parent / "datasets" / "data" / "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
+    coarse = nibabel.load(source).slicer[::2, ::2, ::2]
+    (tmp_path / "in").mkdir()
+    nibabel.save(coarse, tmp_path / "in" / "head.nii.gz")
+    arguments = ("--application", "brain-mri", "--formats", "csv,nifti,html")
+    killed_three_times(environment, tmp_path / "in", tmp_path, arguments)
 
 
 def test_uids_of_an_interrupted_run_are_kept(environment: Environment, study: Path, out: Path) -> None:

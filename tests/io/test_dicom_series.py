@@ -253,3 +253,48 @@ def test_flat_pictures_of_one_series_are_not_stacked(tmp_path: Path) -> None:
         data = image(np.full((4, 4), index, np.uint16), Modality="DX", ImagePositionPatient=None)
         write(data, tmp_path / f"{index}.dcm")
     assert [one.geometry.shape for one in scan(tmp_path).studies[0].series] == [(1, 4, 4)] * 3
+
+
+def test_a_slice_without_frame_of_reference_stays_with_the_others(tmp_path: Path) -> None:
+    stack(tmp_path, along_z([0, 2, 4, 6]), FrameOfReferenceUID=["1.2.5", None, "1.2.5", "1.2.5"])
+    (series,) = scan(tmp_path).studies[0].series
+    assert series.geometry.shape[0] == 4
+
+
+def test_diffusion_directions_of_an_enhanced_object(tmp_path: Path) -> None:
+    b_values = (0.0, 700.0, 1400.0)
+    array = np.stack([np.full((4, 4), 10 * b + s, np.uint16) for b in range(3) for s in range(2)])
+    groups = [{"position": (0, 0, 2.0 * s), "b_value": b_values[b]} for b in range(3) for s in range(2)]
+    write(enhanced(array, groups), tmp_path / "dwi.dcm")
+    (series,) = scan(tmp_path).studies[0].series
+    assert series.axis is not None
+    assert (series.axis.kind, series.axis.values) == (AxisKind.B_VALUE, b_values)
+    assert load(series).array[:, 0, 0, :].tolist() == [[0, 10, 20], [1, 11, 21]]
+
+
+def test_a_cine_with_other_trigger_times_per_slice(tmp_path: Path) -> None:
+    triggers = [[10.0, 40.0, 70.0], [12.0, 43.0, 71.0]]
+    array = np.stack([np.full((4, 4), 10 * s + t, np.uint16) for t in range(3) for s in range(2)])
+    groups = [{"position": (0, 0, 2.0 * s), "trigger": triggers[s][t]} for t in range(3) for s in range(2)]
+    write(enhanced(array, groups), tmp_path / "cine.dcm")
+    (series,) = scan(tmp_path).studies[0].series
+    assert series.axis is not None
+    assert (series.axis.kind, series.axis.values, series.axis.unit) == (AxisKind.TIME, (11.0, 41.5, 70.5), "ms")
+    assert load(series).array[:, 0, 0, :].tolist() == [[0, 1, 2], [10, 11, 12]]
+
+
+def test_every_decoder_gives_the_same_voxels(tmp_path: Path) -> None:
+    """What pydicom can compress here, read back; the other encodings are compared on real files."""
+    import pydicom
+    from pydicom.uid import JPEGLSLossless
+
+    rng = np.random.default_rng(4)
+    truth = rng.integers(-900, 2000, (32, 40)).astype(np.int16)
+    plain = write(image(truth), tmp_path / "plain.dcm")
+    for name, syntax in (("rle", RLELossless), ("jls", JPEGLSLossless)):
+        data = pydicom.dcmread(plain)
+        data.compress(syntax)
+        (tmp_path / name).mkdir()
+        data.save_as(tmp_path / name / "one.dcm")
+        (series,) = scan(tmp_path / name).studies[0].series
+        assert np.array_equal(load(series).array[0], truth), name

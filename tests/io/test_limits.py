@@ -121,9 +121,10 @@ def test_a_deflated_bomb_is_refused_in_bounded_memory(tmp_path: Path) -> None:
     path = deflated_bomb(tmp_path / "bomb.dcm", 300 << 20)
     assert path.stat().st_size < 1 << 20
     code = (
-        "import resource, sys, time; start = time.monotonic(); from vesalius.io import scan\n"
+        "import sys, time; start = time.monotonic(); from vesalius.io import scan\n"
         "failure = scan(sys.argv[1]).failed[0]\n"
-        "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        "status = open('/proc/self/status').read()\n"
+        "peak = int(status.split('VmHWM:')[1].split()[0]) / 1024\n"
         "print(failure.error.code, round(peak), time.monotonic() - start)"
     )
     result = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
@@ -269,10 +270,5 @@ def test_the_walk_sees_what_pydicom_sees() -> None:
         data = pydicom.dcmread(path)
         ours = sum(1 for element in data.iterall() if element.tag != 0x7FE00010 and element.tag.group != 0x0002)
         items = sum(len(element.value) for element in data.iterall() if element.VR == "SQ")
-        ends = 0
         with opened(path) as source:
-            found = source.elements
-            body = bytes(source.data[source.start :])
-            for mark in (b"\xfe\xff\x0d\xe0\0\0\0\0", b"\xfe\xff\xdd\xe0\0\0\0\0"):
-                ends += body.count(mark)
-        assert found in (ours + items + ends, ours + items + ends + 1), name
+            assert source.elements in (ours + items, ours + items + 1), name

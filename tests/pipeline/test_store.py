@@ -113,6 +113,14 @@ def test_a_report_replaces_another_whole(target: Path) -> None:
     assert store.state_of(target, OTHER_HASH) is State.DONE
 
 
+def test_a_file_in_the_place_of_a_report_is_replaced_too(target: Path) -> None:
+    target.parent.mkdir()
+    target.write_text("a file")
+    assert store.state_of(target, HASH) is State.OTHER
+    written(target)
+    assert [p.name for p in target.parent.iterdir()] == ["trivial"]
+
+
 @pytest.mark.parametrize("name", ["../escape", "/etc/escape", "a/../../escape"])
 def test_no_file_leaves_the_folder(target: Path, name: str) -> None:
     with pytest.raises(OutputError, match="leaves"), store.staging(target, HASH) as place:

@@ -125,8 +125,15 @@ def one_of(what: str, name: str, known: Iterable[str]) -> str:
 
 
 def active_axes(volume: Volume, *, slicewise: bool = False) -> tuple[int, ...]:
-    """Return the array axes along which a filter works: those longer than one voxel; not across slices if so asked."""
-    return tuple(axis for axis in range(3) if volume.shape[axis] > 1 and not (slicewise and axis == 0))
+    """Return the array axes along which a filter works: those longer than one voxel; not across slices if so asked.
+
+    Raises:
+        GeometryError: the image is a single voxel.
+    """
+    axes = tuple(axis for axis in range(3) if volume.shape[axis] > 1 and not (slicewise and axis == 0))
+    if not axes:
+        raise GeometryError("a filter needs neighbours and there are none", found=f"shape {volume.shape}")
+    return axes
 
 
 def spacing_along(volume: Volume, axes: tuple[int, ...]) -> Triple:
@@ -163,21 +170,21 @@ def radii(volume: Volume, radius_mm: float, *, slicewise: bool = False) -> Radii
     return counts[0], counts[1], counts[2]
 
 
-def window_radii(volume: Volume, radius_mm: float, *, slicewise: bool = False) -> Radii:
-    """Return `radii`, at least one voxel along some axis.
+def window_radii(volume: Volume, width_mm: float, *, slicewise: bool = False) -> Radii:
+    """Return how many neighbours to each side a box of edge length `width_mm` holds, at least one along some axis.
 
     Raises:
-        UsageError: the radius is smaller than a voxel, so that nothing would change.
+        UsageError: the box holds one voxel only, so that nothing would change.
     """
-    positive("radius_mm", radius_mm, "mm")
-    counts = radii(volume, radius_mm, slicewise=slicewise)
+    filtered = active_axes(volume, slicewise=slicewise)
+    counts = radii(volume, positive("width_mm", width_mm, "mm") / 2, slicewise=slicewise)
     if not any(counts):
-        smallest = min(volume.spacing_mm[axis] for axis in active_axes(volume, slicewise=slicewise) or (1, 2))
+        smallest = 2 * min(volume.spacing_mm[axis] for axis in filtered)
         raise UsageError(
             "the window holds one voxel only: the image would not change",
-            found=f"radius_mm {radius_mm:g}",
-            expected=f"at least {smallest:g} mm, the distance of neighbours",
-            fix="give a larger radius_mm",
+            found=f"{width_mm:g} mm",
+            expected=f"at least {smallest:g} mm, three voxels",
+            fix="give a wider window",
         )
     return counts
 

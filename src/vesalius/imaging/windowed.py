@@ -38,7 +38,16 @@ axis, to one place. Found by a greedy search over partial orders; proved by the 
 
 def gaussian(array: Array, sigma: Triple) -> Array:
     """Return the array convolved with a sampled Gaussian; `sigma` in voxels along each axis."""
-    kernels = [_gaussian_kernel(s, array.dtype) for s in sigma]
+    return convolved(array, [_gaussian_kernel(one, array.dtype) for one in sigma])
+
+
+def box_mean(array: Array, width: Triple) -> Array:
+    """Return the mean over a box; `width` in voxels along each axis, the outermost count by the part inside."""
+    return convolved(array, [_box_kernel(one, array.dtype) for one in width])
+
+
+def convolved(array: Array, kernels: list[Array]) -> Array:
+    """Return the array convolved along each axis with a symmetric kernel, given from its middle outwards."""
     halo = [len(kernel) - 1 for kernel in kernels]
     padded = np.pad(array, [(h, h) for h in halo], mode="edge")
     result = np.empty_like(array)
@@ -54,13 +63,22 @@ def gaussian(array: Array, sigma: Triple) -> Array:
     return result
 
 
+def _box_kernel(width: float, dtype: np.dtype[Any]) -> Array:
+    """Return the right half of the kernel with its middle."""
+    if width <= 1:
+        return np.ones(1, dtype)
+    radius = int(np.ceil((width - 1) / 2 - 1e-6))
+    inside = np.clip(width / 2 + 0.5 - np.arange(radius + 1), 0, 1)
+    return np.asarray(inside / width, dtype=dtype)
+
+
 def _gaussian_kernel(sigma: float, dtype: np.dtype[Any]) -> Array:
     """Return the right half of the kernel with its middle."""
     radius = int(TRUNCATE * sigma + 0.5)
     if not radius:
         return np.ones(1, dtype)
     weights = np.exp(-0.5 * (np.arange(radius + 1) / sigma) ** 2)
-    return (weights / (2 * weights.sum() - weights[0])).astype(dtype)
+    return np.asarray(weights / (2 * weights.sum() - weights[0]), dtype=dtype)
 
 
 def _convolved(part: Array, kernel: Array, axis: int) -> Array:
@@ -78,7 +96,7 @@ def _convolved(part: Array, kernel: Array, axis: int) -> Array:
         )
         pair *= kernel[step]
         total += pair
-    return total
+    return np.asarray(total)
 
 
 def _cut(axis: int, before: int, after: int, shape: tuple[int, ...]) -> tuple[slice, ...]:
@@ -147,7 +165,8 @@ def _median_operations(dimensions: int) -> tuple[tuple[tuple[int, int, str], ...
 
 def shifts(radius: Radii) -> Iterator[Shift]:
     """Yield every offset (slice, row, column) within a box."""
-    return itertools.product(*[range(-r, r + 1) for r in radius])
+    slices, rows, columns = (range(-r, r + 1) for r in radius)
+    return itertools.product(slices, rows, columns)
 
 
 Weight = Callable[[Array, Shift], Array]
@@ -218,17 +237,28 @@ class _Buffers:
             self.spare[shape] = np.empty(shape, self.dtype)
         return self.spare[shape]
 
-    def box_sum(self, array: Array, radius: Radii) -> Array:
+    @staticmethod
+    def box_sum(array: Array, radius: Radii) -> Array:
         """Return sums over a box where it fits."""
         for axis in range(3):
-            width = 2 * radius[axis] + 1
-            if width == 1:
-                continue
-            total = array[_cut(axis, 0, width - 1, array.shape)] + array[_cut(axis, 1, width - 2, array.shape)]
-            for step in range(2, width):
-                total += array[_cut(axis, step, width - 1 - step, array.shape)]
-            array = total
+            if radius[axis]:
+                array = _running_sum(array, 2 * radius[axis] + 1, axis)
         return array
+
+
+def _running_sum(array: Array, width: int, axis: int) -> Array:
+    """Return sums over `width` neighbours, from sums over 1, 2, 4, ... of them."""
+    count = array.shape[axis] - width + 1
+    total, start, size = None, 0, 1
+    while True:
+        if width & size:
+            part = array[_cut(axis, start, array.shape[axis] - start - count, array.shape)]
+            total = part.copy() if total is None else np.add(total, part, out=total)
+            start += size
+        if 2 * size > width:
+            return np.asarray(total)
+        array = array[_cut(axis, 0, size, array.shape)] + array[_cut(axis, size, 0, array.shape)]
+        size *= 2
 
 
 def _squared(centres: list[Array], others: list[Array], buffers: _Buffers) -> Array:

@@ -158,7 +158,7 @@ def staging(target: Path, content_hash: str) -> Iterator[Staging]:
 def discard(target: Path) -> None:
     """Remove what an interrupted run left beside a report's place."""
     for name in (f".{target.name}.partial", f".{target.name}.old"):
-        shutil.rmtree(target.parent / name, ignore_errors=True)
+        _remove(target.parent / name)
     with contextlib.suppress(OSError):
         target.parent.rmdir()
 
@@ -175,13 +175,22 @@ def commit(place: Staging, row: Row) -> Marker:
     write_bytes(place.path / DONE, json.dumps(asdict(marker), indent=1, ensure_ascii=False).encode())
     old = place.target.parent / f".{place.target.name}.old"
     with output_errors(place.target):
-        shutil.rmtree(old, ignore_errors=True)
+        _remove(old)
         if place.target.exists():
             os.replace(place.target, old)
         os.replace(place.path, place.target)
         sync_folder(place.target.parent)
-        shutil.rmtree(old, ignore_errors=True)
+        _remove(old)
     return marker
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder, or a file in a folder's place; what cannot be removed stays."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _run_id(folder: Path, content_hash: str) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vesalius.core.errors import LabelError
 from vesalius.core.grid import Affine
-from vesalius.core.mask import Mask
+from vesalius.core.mask import Mask, Segment
 from vesalius.features.spatial.lattice import (
     box_around,
     check_orthogonal,
@@ -37,19 +37,25 @@ class Pair:
 
     Args:
         segment: name in the reference.
+        label: number there.
         masks: prediction and reference, whole.
         prediction: where it is predicted, in the common box; two-dimensional for a grid one slice thick.
         reference: where it should be, in the same box.
     """
 
     segment: str
+    label: int
     masks: tuple[Mask, Mask]
     prediction: NDArray[np.bool_]
     reference: NDArray[np.bool_]
 
     @classmethod
     def of(cls, prediction: Mask, reference: Mask, segment: str | int | None = None) -> Pair:
-        """Return the pair of a segment, named as in the reference or by its label.
+        """Return the pair of a segment.
+
+        Args:
+            segment: a name in the reference, whose partner has the same name or the same code in the prediction; or a
+                label, meant in both; or None when each mask holds exactly one segment.
 
         Raises:
             GeometryError: the masks are not on one grid.
@@ -57,15 +63,15 @@ class Pair:
         """
         check_same_grid(prediction, reference)
         here = _label(reference, segment, "reference")
+        there = _partner(prediction, reference.segments[here], segment)
         name = reference.segments[here].name
-        there = _label(prediction, name if _names(prediction, name) else here, "prediction")
         # A comparison of bytes is the only pass over the whole grid; everything else sees the box.
         expected, predicted = reference.array == here, prediction.array == there
         box = box_around(expected, predicted)
         if box is None:
             box = (slice(0, 1), slice(0, 1), slice(0, 1))
         keep = tuple(slice(None) if axis in flat_axes(reference.shape) else 0 for axis in range(3))
-        return cls(name, (prediction, reference), predicted[box][keep], expected[box][keep])
+        return cls(name, here, (prediction, reference), predicted[box][keep], expected[box][keep])
 
     @property
     def affine(self) -> Affine:
@@ -109,10 +115,6 @@ class Pair:
         return np.asarray(np.diag(self.steps_mm))
 
 
-def _names(mask: Mask, name: str) -> bool:
-    return any(segment.name == name for segment in mask.segments.values())
-
-
 def _label(mask: Mask, segment: str | int | None, role: str) -> int:
     """Return the label of a segment in one of the two masks."""
     if segment is None:
@@ -120,10 +122,26 @@ def _label(mask: Mask, segment: str | int | None, role: str) -> int:
     if isinstance(segment, str):
         return mask.label_of(segment)
     if segment not in mask.segments:
-        raise LabelError(
-            f"the {role} does not know this segment",
-            found=str(segment),
-            expected=str({label: known.name for label, known in mask.segments.items()}),
-            fix="add it to its `segments`: a segment may be named and have no voxel",
-        )
+        raise _unknown(mask, str(segment), role)
     return segment
+
+
+def _partner(prediction: Mask, expected: Segment, asked: str | int | None) -> int:
+    """Return the label in the prediction of what the reference calls by this name; nothing else is compared with it."""
+    if not isinstance(asked, str):
+        return _label(prediction, asked, "prediction")
+    named = [label for label, segment in prediction.segments.items() if segment.name == expected.name]
+    coded = [label for label, segment in prediction.segments.items() if segment.code == expected.code]
+    for labels in (named, coded):
+        if len(labels) == 1:
+            return labels[0]
+    raise _unknown(prediction, expected.name, "prediction")
+
+
+def _unknown(mask: Mask, what: str, role: str) -> LabelError:
+    return LabelError(
+        f"the {role} does not know this segment",
+        found=what,
+        expected=str({label: known.name for label, known in mask.segments.items()}),
+        fix="name it in its `segments`: a segment may be named and have no voxel",
+    )

@@ -21,6 +21,9 @@ from vesalius.features.spatial.lattice import outermost
 
 Definition = Literal["deepmind", "monai", "pooled", "medpy"]
 F64 = NDArray[np.float64]
+_STEPS = 250
+_FEW = 50
+"""How many steps to neighbours are tried, and how few elements may be left for the k-d tree before that."""
 
 # Normals (eighths of a voxel face) of the surface elements of the first 128 of 256 neighbourhoods, a letter each, kinds
 # apart by a space; the others are the complements of these. Copyright 2018 Google Inc., Apache License 2.0
@@ -116,13 +119,42 @@ def distances(pair: Pair, definition: Definition = "deepmind") -> SurfaceDistanc
 
 
 def _nearest(ours: NDArray[np.bool_], theirs: NDArray[np.bool_], steps: F64) -> F64:
-    """Return the distance in mm from each of our elements to the nearest of theirs; both lie on one lattice."""
-    apart = ~theirs[ours]
-    result = np.zeros(apart.size)
-    if apart.any():
+    """Return the distance in mm from each of our elements to the nearest of theirs; both lie on one lattice.
+
+    Most are a few steps away: the steps are tried in the order of their length, and a k-d tree finds the rest.
+    """
+    lengths, shifts = _short_steps(steps)
+    reach = np.abs(shifts).max(axis=0)
+    padded = np.pad(theirs, [(int(r), int(r)) for r in reach])
+    strides = np.array(padded.strides)
+    places = np.argwhere(ours)
+    flat, at = padded.reshape(-1), (places + reach) @ strides
+    result = np.full(len(places), np.inf)
+    left = np.arange(len(places))
+    for length, shift in zip(lengths.tolist(), (shifts @ strides).tolist(), strict=True):
+        hit = flat[at + shift]
+        result[left[hit]] = length
+        left, at = left[~hit], at[~hit]
+        if len(left) <= _FEW:
+            break
+    if len(left):
         tree = cKDTree(np.argwhere(theirs) @ steps.T, balanced_tree=False, compact_nodes=False)
-        result[apart] = tree.query(np.argwhere(ours)[apart] @ steps.T)[0]
+        result[left] = tree.query(places[left] @ steps.T)[0]
     return result
+
+
+def _short_steps(steps: F64) -> tuple[F64, NDArray[np.int64]]:
+    """Return length in mm and index shift of all steps within a radius, about `_STEPS` of them, shortest first."""
+    size = len(steps)
+    ball = np.pi if size == 2 else 4 / 3 * np.pi
+    radius = (_STEPS * abs(np.linalg.det(steps)) / ball) ** (1 / size)
+    # No step within the radius leaves this box: the rows of the inverse are the heights between lattice planes.
+    reach = np.floor(radius * np.linalg.norm(np.linalg.inv(steps), axis=1) + 1e-9).astype(int)
+    shifts = np.stack(np.meshgrid(*[np.arange(-r, r + 1) for r in reach], indexing="ij"), axis=-1).reshape(-1, size)
+    lengths = np.linalg.norm(shifts @ steps.T, axis=1)
+    order = np.argsort(lengths, kind="stable")
+    order = order[lengths[order] <= radius]
+    return lengths[order], shifts[order]
 
 
 def _weighted_percentile(distances: F64, weights: F64, percent: float) -> float:

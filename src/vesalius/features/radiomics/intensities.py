@@ -69,7 +69,8 @@ def _shared(of: Distribution) -> list[float]:
     third, fourth = of.mean(square * centred), of.mean(square * square)
     p10, p25, median, p75, p90 = (float(v) for v in of.percentile(10, 25, 50, 75, 90))
     robust = of.between(p10, p90)
-    middle = robust.mean(robust.values)
+    # Of two voxels none lies between the percentiles.
+    middle = robust.mean(robust.values) if robust.values.size else float("nan")
     return [
         mean,
         variance,
@@ -83,7 +84,7 @@ def _shared(of: Distribution) -> list[float]:
         p75 - p25,
         float(x[-1] - x[0]),
         of.mean(np.abs(centred)),
-        robust.mean(np.abs(robust.values - middle)),
+        robust.mean(np.abs(robust.values - middle)) if robust.values.size else middle,
         of.mean(np.abs(x - median)),
         _ratio(variance**0.5, mean),
         _ratio(p75 - p25, p75 + p25),

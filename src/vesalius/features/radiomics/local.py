@@ -65,17 +65,24 @@ def _kernel_size(spacing_mm: tuple[float, float, float]) -> int:
     return int((2 * half[half >= 0] + 1).sum())
 
 
-def _ball_sum(grey: NDArray[Any], region: Region) -> NDArray[np.float64]:
+def _ball_sum(grey: NDArray[Any], region: Region) -> NDArray[Any]:
     """Return sums over the sphere around each voxel of the box; nothing outside the image counts.
 
     The sphere is a stack of rows: row sums come from one running sum per distinct row width, discs from row sums of
     one slice, and each disc serves the slices above and below. Blocks of slices keep memory small.
     """
     depth, height, width = (part.stop - part.start for part in region.inside)
-    result = np.zeros((depth, height, width))
+    # Sums of 16-bit intensities over a sphere fit into 32 bits while it has fewer than 65536 voxels.
+    small = (
+        grey.dtype.kind in "iub"
+        and grey.dtype.itemsize <= 2
+        and max(*grey.shape, _kernel_size(region.spacing_mm)) < 1 << 15
+    )
+    kind = np.dtype(np.int32 if small else np.float64)
+    result: NDArray[Any] = np.zeros((depth, height, width), dtype=kind)
     block = max(1, _BLOCK // (grey.shape[1] * grey.shape[2]))
     for start in range(0, grey.shape[0], block):
-        part = grey[start : start + block].astype(np.float64)
+        part = grey[start : start + block].astype(kind)
         for step, disc in _discs(part, region):
             for shift in {start - region.inside[0].start - step, start - region.inside[0].start + step}:
                 low, high = max(0, shift), min(depth, shift + part.shape[0])
@@ -84,7 +91,7 @@ def _ball_sum(grey: NDArray[Any], region: Region) -> NDArray[np.float64]:
     return result
 
 
-def _discs(part: NDArray[np.float64], region: Region) -> Iterator[tuple[int, NDArray[np.float64]]]:
+def _discs(part: NDArray[Any], region: Region) -> Iterator[tuple[int, NDArray[Any]]]:
     """Yield (distance in slices, sums over that disc of the sphere in each slice, at rows and columns of the box)."""
     half = _half_widths(region.spacing_mm)
     slices, rows, columns = _reach(region.spacing_mm)

@@ -100,7 +100,8 @@ def surface(mask: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> 
 
 def _cube_kinds(mask: NDArray[np.bool_]) -> NDArray[Any]:
     """Return the kind of each cube of eight neighbouring voxels, the mask padded by one voxel."""
-    kinds: NDArray[Any] = np.pad(mask, 1).view(np.uint8)
+    kinds: NDArray[Any] = np.zeros(np.add(mask.shape, 2), dtype=np.uint8)
+    kinds[1:-1, 1:-1, 1:-1] = mask
     kinds = kinds[:, :, :-1] | (kinds[:, :, 1:] << 1)
     kinds = kinds[:, :-1] | (kinds[:, 1:] << 2)
     return np.asarray(kinds[:-1] | (kinds[1:] << 4))
@@ -134,7 +135,8 @@ def _corners(height: NDArray[np.float64]) -> NDArray[np.bool_]:
     _, rows, columns = height.shape
     steps = _STEPS if keep.size > _SMALL else _STEPS[:4]
     reach = 3
-    padded = np.pad(height, ((0, 0), (reach, reach), (reach, reach)), constant_values=-np.inf)
+    padded = np.full((2, rows + 2 * reach, columns + 2 * reach), -np.inf)
+    padded[:, reach:-reach, reach:-reach] = height
     double = height * 2
     for down, across in steps:
         one = padded[:, reach + down : reach + down + rows, reach + across : reach + across + columns]

@@ -135,7 +135,9 @@ def decoder_for(syntax: str) -> tuple[Any, dict[str, str]]:
     if syntax in DECODER_DEPENDENCIES and PLUGIN not in decoder.available_plugins:
         decoder.add_plugin(PLUGIN, (__name__, "decode"))
     plugin = PLUGIN if syntax in DECODER_DEPENDENCIES else _OTHER_PLUGINS.get(syntax, "")
-    return decoder, {"decoding_plugin": plugin} if plugin in decoder.available_plugins else {}
+    if plugin not in decoder.available_plugins:
+        raise NotImplementedError(syntax)
+    return decoder, {"decoding_plugin": plugin}
 
 
 def decode(frame: bytes, runner: Any) -> bytes | bytearray:

@@ -15,7 +15,7 @@ from pydicom.filereader import read_dataset
 from pydicom.uid import UID
 
 from vesalius.core import Message, Spacing
-from vesalius.core.errors import ReadError, VesaliusError
+from vesalius.core.errors import LimitError, ReadError, VesaliusError
 from vesalius.io.dicom import codecs, mosaic, planes, suv, tags
 from vesalius.io.dicom.limits import DIRECTORY_CLASS, Source, check_declared_size, opened
 from vesalius.io.dicom.planes import Plane
@@ -312,7 +312,7 @@ def _frame_count(source: Source, data: Dataset, frame: Pixels) -> tuple[int, tup
     if count is not None and count == int(count) and 1 <= count <= MAX_FRAMES:
         return int(count), ()
     if count is not None and count > MAX_FRAMES:
-        raise ReadError("too many frames are declared", found=f"{count:.0f}", expected=f"at most {MAX_FRAMES}")
+        raise LimitError("too many frames are declared", found=f"{count:.0f}", expected=f"at most {MAX_FRAMES}")
     assert source.pixels is not None
     follows = 1
     if source.pixels.fragments is None and frame.bytes_declared:

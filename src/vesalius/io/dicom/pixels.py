@@ -45,12 +45,6 @@ def frames(source: Source, header: Header, data: Dataset, wanted: Sequence[int])
             found=class_name(header.transfer_syntax),
             fix="convert it, for instance with gdcmconv --raw",
         ) from None
-    if source.pixels.fragments is not None and not decoder.is_available:
-        raise UnsupportedError(
-            f"no decoder for the transfer syntax in {header.path.name}",
-            found=class_name(header.transfer_syntax),
-            fix="convert it, for instance with gdcmconv --raw",
-        )
     yield from _decoded(decoder, source, header, _options(source, header, data) | plugin, data, wanted)
 
 

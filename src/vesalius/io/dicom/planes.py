@@ -232,7 +232,7 @@ def _from_groups(data: Dataset, base: Plane, frames: int) -> tuple[Plane, ...]:
 
 def _grouped(plane: Plane, group: Dataset | None) -> Plane:
     """Return the plane with what one functional group tells."""
-    if group is None:
+    if group is None or not len(group):
         return plane
     changes: dict[str, object] = {}
     if (item := first(group, "PlanePositionSequence")) is not None:

@@ -97,6 +97,8 @@ def _frames_of_reference(slots: list[Slot]) -> list[tuple[list[Slot], tuple[Mess
     groups: dict[str, list[Slot]] = defaultdict(list)
     for slot in slots:
         groups[slot.header.frame_of_reference_uid].append(slot)
+    if "" in groups and len(groups) == 2:
+        return [(slots, ())]
     files = len({id(slot.header) for slot in slots})
     if len(groups) > 1 and 2 * len(groups) > files and files > 2:
         return [(slots, (Message("io.dicom.frame_of_reference_varies", {"count": len(groups), "files": files}),))]

@@ -121,7 +121,6 @@ class Walk:
         self._position = self.start
         self._stack = [_Container("set", self.stop, self._is_implicit(self.start, self.encoding.implicit), True)]
         while self.pixels is None and self._step():
-            self.elements += 1
             if self.elements > MAX_ELEMENTS:
                 raise LimitError("the file holds too many elements", expected=f"at most {MAX_ELEMENTS}")
 
@@ -169,6 +168,7 @@ class Walk:
         if tag == _ITEM and box.kind == "fragments":
             self._position = self._end_of(value, length)
         elif tag == _ITEM and box.kind == "sequence":
+            self.elements += 1
             stop = box.stop if length == _UNDEFINED else self._end_of(value, length)
             implicit = box.implicit or self._is_implicit(value, False)
             self._stack.append(_Container("set", stop, implicit, length != _UNDEFINED))
@@ -183,6 +183,7 @@ class Walk:
 
     def _element(self, tag: int) -> None:
         box = self._stack[-1]
+        self.elements += 1
         vr, length, value = self._head(box.implicit)
         nested = len(self._stack) > 1
         if tag in PIXEL_TAGS and not nested:

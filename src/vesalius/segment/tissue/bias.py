@@ -1,4 +1,7 @@
-"""The smooth multiplicative bias field: a product cosine basis in template space, fitted to class residuals."""
+"""The smooth multiplicative bias field: a product cosine basis in template space, fitted to class residuals.
+
+All sums are separable or plain loops, never threaded matrix products, so that a result does not depend on threads.
+"""
 
 from __future__ import annotations
 
@@ -17,77 +20,103 @@ SPREAD_LIMITS = (0.006, 0.12)
 
 FIRST_SPREAD = 0.06
 
-TYPICAL_BIAS = 0.06
+TYPICAL_BIAS = 0.045
 """Standard deviation of the log-bias inside the brain above which a field is taken to be real."""
 
-EVIDENCE = 0.02
-"""Independent observations per sampled voxel: neighbours share texture, and the classes are not certain."""
+EVIDENCE = 0.01
+"""Independent observations per lattice voxel: neighbours share texture, and the classes are not certain."""
 
 
 @dataclass(frozen=True, eq=False)
 class CosineBasis:
-    """Product cosines up to a cut-off wavelength on a template grid.
+    """Product cosines up to a cut-off wavelength on a template grid, and on the lattice of every `stride`-th voxel.
 
     Args:
         shape: (slices, rows, columns).
         spacing_mm: edge of a voxel.
+        stride: step of the lattice in voxels.
     """
 
     shape: tuple[int, int, int]
     spacing_mm: float
+    stride: int = 2
 
     @cached_property
-    def parts(self) -> tuple[F32, F32, F32]:
-        """Return the one-dimensional bases [n, order]."""
-        found = []
-        for n in self.shape:
-            order = max(2, int(np.ceil(2 * n * self.spacing_mm / CUTOFF_MM)))
-            phase = np.pi * (np.arange(n) + 0.5) / n
-            found.append(np.cos(phase[:, None] * np.arange(order)).astype(np.float32))
-        return found[0], found[1], found[2]
+    def orders(self) -> tuple[int, int, int]:
+        """Return the number of cosines along each axis."""
+        a, b, c = (max(2, int(np.ceil(2 * n * self.spacing_mm / CUTOFF_MM))) for n in self.shape)
+        return a, b, c
+
+    @property
+    def count(self) -> int:
+        """Return the number of coefficients."""
+        return int(np.prod(self.orders))
+
+    def _cosines(self, axis: int, orders: int, stride: int) -> F64:
+        n = self.shape[axis]
+        phase = np.pi * (np.arange(0, n, stride) + 0.5) / n
+        return np.cos(phase[:, None] * np.arange(orders))
 
     @cached_property
     def roughness(self) -> F64:
         """Return the relative prior precision of each coefficient, after the bending energy of its cosine."""
         lengths = 2 * np.array(self.shape) * self.spacing_mm / 250
-        waves = [np.arange(p.shape[1]) / length for p, length in zip(self.parts, lengths, strict=True)]
+        waves = [np.arange(n) / length for n, length in zip(self.orders, lengths, strict=True)]
         squared = waves[0][:, None, None] ** 2 + waves[1][:, None] ** 2 + waves[2] ** 2
         precision = np.maximum(squared.ravel(), 0.25) ** 2
         precision[0] = 1e9  # a constant factor belongs to the class means
         return np.asarray(precision)
 
-    def rows(self, index: NDArray[np.int64]) -> F32:
-        """Return the basis [n, coefficients] at voxel indices [n, 3]."""
-        a, b, c = (p[index[:, i]] for i, p in enumerate(self.parts))
-        return (a[:, :, None, None] * b[:, None, :, None] * c[:, None, None, :]).reshape(len(index), -1)
+    def field(self, coefficients: F64, *, lattice: bool = False) -> F32:
+        """Return the log-bias on the grid or on the lattice."""
+        step = self.stride if lattice else 1
+        parts = [self._cosines(i, n, step) for i, n in enumerate(self.orders)]
+        cube = np.einsum("abc,ia->ibc", coefficients.reshape(self.orders), parts[0])
+        cube = np.einsum("ibc,jb->ijc", cube, parts[1])
+        return np.einsum("ijc,kc->ijk", cube.astype(np.float32), parts[2].astype(np.float32))
 
-    def field(self, coefficients: F64) -> F32:
-        """Return the log-bias on the grid."""
-        cube = coefficients.astype(np.float32).reshape([p.shape[1] for p in self.parts])
-        for part in self.parts:
-            cube = np.tensordot(cube, part, axes=(0, 1))
-        return np.ascontiguousarray(cube)
+    def moments(self, values: F64, orders: tuple[int, ...]) -> F64:
+        """Return sums of lattice values times product cosines of the given orders."""
+        parts = [self._cosines(i, n, self.stride) for i, n in enumerate(orders)]
+        cube = np.einsum("ijk,kc->ijc", values, parts[2])
+        cube = np.einsum("ijc,jb->ibc", cube, parts[1])
+        return np.asarray(np.einsum("ibc,ia->abc", cube, parts[0]))
+
+    @cached_property
+    def _pairs(self) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        index = np.unravel_index(np.arange(self.count), self.orders)
+        return [(np.abs(i[:, None] - i[None, :]), i[:, None] + i[None, :]) for i in index]
+
+    def gram(self, weight: F64) -> F64:
+        """Return the weighted Gram matrix of the basis on the lattice.
+
+        Products of cosines are sums of cosines of the added and subtracted orders, so one set of moments is enough.
+        """
+        moments = self.moments(weight, tuple(2 * n - 1 for n in self.orders))
+        total = np.zeros((self.count, self.count))
+        for a in self._pairs[0]:
+            for b in self._pairs[1]:
+                for c in self._pairs[2]:
+                    total += moments[a, b, c]
+        return total / 8
 
 
-def fit(rows: F32, value: F32, target: F32, weight: F32, current: F64, roughness: F64, spread: float) -> F64:
+def fit(basis: CosineBasis, value: F64, target: F64, weight: F64, current: F64, spread: float) -> F64:
     """Return log-bias coefficients after one Gauss-Newton step.
 
     Args:
-        rows: basis at the voxels, [n, coefficients].
-        value: corrected intensity (image divided by the current bias).
-        target: expected intensity of the voxel's classes.
-        weight: inverse variance of that expectation.
+        basis: the cosine basis.
+        value: corrected intensity (image divided by the current bias) on the lattice.
+        target: expected intensity of the voxel's classes on the lattice.
+        weight: inverse variance of that expectation, 0 where nothing is known.
         current: current coefficients.
-        roughness: relative prior precision of the coefficients.
         spread: standard deviation of a wave of 250 mm.
     """
-    precision = roughness / spread**2
-    weight = weight * np.float32(EVIDENCE)
-    slope = weight * value * value
-    left = (rows * slope[:, None]).T @ rows
-    right = rows.T @ (weight * value * (value - target))
-    system = left.astype(np.float64) + np.diag(precision)
-    return np.asarray(current + np.linalg.solve(system, right - precision * current))
+    precision = basis.roughness / spread**2
+    scaled = weight * EVIDENCE * value
+    right = basis.moments(scaled * (value - target), basis.orders).ravel() - precision * current
+    step = np.linalg.solve(basis.gram(scaled * value) + np.diag(precision), right)
+    return np.round(current + step, 9)
 
 
 def likely_spread(log_bias: F32, weight: F32) -> float:
@@ -98,4 +127,4 @@ def likely_spread(log_bias: F32, weight: F32) -> float:
     total = max(float(weight.sum()), 1e-9)
     mean = float((weight * log_bias).sum()) / total
     found = float(np.sqrt((weight * (log_bias - mean) ** 2).sum() / total))
-    return float(np.clip(FIRST_SPREAD * (found / TYPICAL_BIAS) ** 2, *SPREAD_LIMITS))
+    return float(np.clip(FIRST_SPREAD * (found / TYPICAL_BIAS) ** 4, *SPREAD_LIMITS))

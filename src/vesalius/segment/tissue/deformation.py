@@ -52,6 +52,15 @@ def grid_index(shape: Sequence[int]) -> F32:
     return np.stack(np.meshgrid(*[np.arange(n, dtype=np.float32) for n in shape], indexing="ij"))
 
 
+def mapped(index: F32, matrix: NDArray[np.float64]) -> F32:
+    """Return indices [3, ...] under a 4x4 matrix, float32, without a threaded matrix product."""
+    part = matrix.astype(np.float32)
+    out = np.empty(index.shape, dtype=np.float32)
+    for row in range(3):
+        out[row] = part[row, 0] * index[0] + part[row, 1] * index[1] + part[row, 2] * index[2] + part[row, 3]
+    return out
+
+
 def warp(parts: F32, displacement: F32, *, identity: F32 | None = None) -> F32:
     """Return [class, ...] sampled at index + displacement (voxels), linear, edges repeated."""
     place = (grid_index(parts.shape[1:]) if identity is None else identity) + displacement

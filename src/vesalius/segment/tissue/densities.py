@@ -49,6 +49,7 @@ class Densities:
 
     Args:
         table: float32 [class, bin], each row sums to 1.
+        pure: for each brain class and bin, how likely a voxel of the class is not partial volume.
         gaussians: components of the brain classes.
         ramps: share of each class that is partial volume with each neighbour.
         sd_floor: smallest standard deviation in bins.
@@ -56,6 +57,7 @@ class Densities:
     """
 
     table: F32
+    pure: dict[str, F32] = field(default_factory=dict)
     gaussians: dict[str, list[Component]] = field(default_factory=dict)
     ramps: dict[str, dict[str, float]] = field(default_factory=dict)
     sd_floor: float = 4.0
@@ -95,7 +97,10 @@ def refreshed(densities: Densities, histogram: F64) -> Densities:
     """Return the densities with their table computed again from components and, outside the brain, histograms."""
     for index, name in enumerate(CLASSES):
         if name in GAUSSIANS:
-            row = sum((p for p in _parts(densities, name)), np.zeros(BINS))
+            parts = _parts(densities, name)
+            row = np.sum(parts, axis=0)
+            whole = np.sum(parts[: GAUSSIANS[name]], axis=0)
+            densities.pure[name] = (whole / np.maximum(row, 1e-12)).astype(np.float32)
         elif densities.stripped and name != "dura":
             row = np.exp(-_CENTRES / BACKGROUND_BINS)
         else:

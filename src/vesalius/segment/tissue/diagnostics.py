@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion
 
 from vesalius.core.volume import Volume
-from vesalius.segment.tissue import engine
 from vesalius.segment.tissue.atlas import Atlas
 from vesalius.segment.tissue.densities import BINS, TOP
+from vesalius.segment.tissue.mixture import Fit, Template
+from vesalius.segment.tissue.native import NativeResult
 from vesalius.segment.tissue.result import ClassIntensity, Diagnostics
 
 NAMES = {"gray_matter": "cortex", "white_matter": "white", "csf": "fluid", "deep_gray_matter": "deep_grey",
@@ -22,9 +23,9 @@ def diagnose(
     volume: Volume,
     image: NDArray[np.float32],
     atlas: Atlas,
-    head: engine.Template,
-    fit: engine.Fit,
-    native: engine.NativeResult,
+    head: Template,
+    fit: Fit,
+    native: NativeResult,
     scalp: float,
 ) -> Diagnostics:
     """Return the diagnostic numbers of one segmentation."""
@@ -59,7 +60,7 @@ def diagnose(
     )
 
 
-def _coverage(volume: Volume, atlas: Atlas, fit: engine.Fit) -> tuple[float, float, float]:
+def _coverage(volume: Volume, atlas: Atlas, fit: Fit) -> tuple[float, float, float]:
     """Return the covered fraction of the aligned brain and the mm that are cut below and above the image."""
     index = np.argwhere((atlas.brain > 0.5) & (atlas.below_foramen < 0.5))
     moved = index - fit.displacement[(slice(None), *index.T)].T

@@ -19,6 +19,8 @@ from vesalius.phantoms.heads import TISSUE_SEGMENTS
 from vesalius.segment.tissue import engine
 from vesalius.segment.tissue.atlas import Atlas, load_atlas
 from vesalius.segment.tissue.diagnostics import diagnose
+from vesalius.segment.tissue.mixture import Fit, Template
+from vesalius.segment.tissue.native import NativeResult
 from vesalius.segment.tissue.result import TissueOptions, TissueSegmentation
 
 BRAIN_SEGMENT = Segment("brain", Code("12738006", "SCT", "Brain"), (250, 180, 120))
@@ -106,7 +108,7 @@ def _checked(volume: Volume) -> NDArray[np.float32]:
     return np.maximum(image, 0, out=image)
 
 
-def _tissue_array(shape: tuple[int, int, int], native: engine.NativeResult) -> NDArray[np.uint8]:
+def _tissue_array(shape: tuple[int, int, int], native: NativeResult) -> NDArray[np.uint8]:
     labels = ((native.groups.argmax(axis=0) + 1) % 4).astype(np.uint8)
     part = np.asarray(native.dense(labels))
     components, count = ndimage.label(part > 0)
@@ -123,7 +125,7 @@ def _assembled(
     volume: Volume,
     image: NDArray[np.float32],
     atlas: Atlas,
-    parts: tuple[engine.Template, engine.Fit, engine.NativeResult],
+    parts: tuple[Template, Fit, NativeResult],
     tissue: NDArray[np.uint8],
 ) -> dict[str, object]:
     head, fit, native = parts
@@ -151,7 +153,7 @@ def _mask(volume: Volume, array: NDArray[np.uint8], segments: Mapping[int, Segme
     return Mask(array, volume.affine, volume.frame, volume.spacing, volume.done(name), segments)
 
 
-def _probabilities(volume: Volume, native: engine.NativeResult) -> Mapping[str, Volume]:
+def _probabilities(volume: Volume, native: NativeResult) -> Mapping[str, Volume]:
     found = {}
     for index, name in enumerate(TISSUES):
         array = np.zeros(volume.shape, dtype=np.float32)
@@ -161,7 +163,7 @@ def _probabilities(volume: Volume, native: engine.NativeResult) -> Mapping[str, 
 
 
 def _bias(
-    volume: Volume, atlas: Atlas, head: engine.Template, fit: engine.Fit, native: engine.NativeResult
+    volume: Volume, atlas: Atlas, head: Template, fit: Fit, native: NativeResult
 ) -> NDArray[np.float32]:
     to_template = np.linalg.inv(atlas.affine) @ np.linalg.inv(fit.pose.matrix) @ volume.affine
     field = head.basis.field(fit.coefficients)
@@ -173,7 +175,7 @@ def _bias(
     return np.asarray(np.exp(out, out=out))
 
 
-def _displacement(atlas: Atlas, fit: engine.Fit) -> Volume:
+def _displacement(atlas: Atlas, fit: Fit) -> Volume:
     # Array order is (slice, row, column) = (z, y, x) of the template; the feature axis is x, y, z.
     field = np.moveaxis(fit.displacement[::-1], 0, -1) * np.float32(atlas.spacing_mm)
     return Volume(np.ascontiguousarray(field), atlas.affine, axis=Axis(AxisKind.FEATURE, ("x", "y", "z")), unit="mm")
