@@ -179,6 +179,20 @@ def real_heads(data: Path) -> dict[str, Volume]:
     return found
 
 
+def maps(data: Path) -> Iterator[Image]:
+    """Yield label and probability maps of heads."""
+    from importlib.util import find_spec
+
+    for number in (1, 7):
+        path = next((data / "synthseg_label_maps").rglob(f"training_seg_{number:02d}.nii.gz"))
+        yield Image("label or probability map", path.name, False, "real", only_volume(path))
+    nilearn = find_spec("nilearn")
+    for kind in ("gm", "wm") if nilearn is not None and nilearn.origin else ():
+        folder = Path(str(nilearn.origin)).parent / "datasets/data"  # type: ignore[union-attr]
+        volume = only_volume(next(folder.glob(f"*_{kind}_*")))
+        yield Image("label or probability map", f"ICBM152 {kind}", False, "real", volume)
+
+
 def real_acceptances(found: dict[str, Volume]) -> Iterator[Image]:
     """Yield the real heads as they are, turned, and at 2 and 3 mm where they are finer."""
     for name, volume in found.items():
@@ -298,6 +312,7 @@ def images(data: Path, numbers: range) -> Iterator[Image]:
     yield from real_acceptances(found)
     yield from real_refusals(data, found)
     yield from artificial(found["chris"])
+    yield from maps(data)
     yield from simulations(data, numbers)
 
 
@@ -307,12 +322,15 @@ def main(report: Callable[[str], None] = print) -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="folder of real test data")
     parser.add_argument("--half-atlas", type=Path, help="atlas of heads 01-06, used on 07-12")
     parser.add_argument("--quick", action="store_true", help="two heads instead of twelve")
+    parser.add_argument("--only", default="", help="classes whose name holds this text")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
     whole = load_atlas()
     half = read_atlas(chosen.half_atlas) if chosen.half_atlas else whole
     rows = []
     for image in images(chosen.data, range(6, 8) if chosen.quick else HEADS):
+        if chosen.only not in image.kind:
+            continue
         row = judged(image, half if image.head and image.head not in FIXED_ON else whole)
         rows.append(row)
         numbers = " ".join(f"{n} {row[n]}" for n in ("fit", "turned_gain", "white_grey", "grey_fluid") if n in row)

@@ -7,10 +7,33 @@ import sys
 
 import vesalius
 
-NAMES = """
-Axis Case Code Finding Frame Identity Mask Measurement Report Result Segment Series Spacing Study VesaliusError Volume
-__version__ analyze describe load render resample resample_like save scan
-""".split()
+NAMES = (
+    "Axis",
+    "Case",
+    "Code",
+    "Finding",
+    "Frame",
+    "Identity",
+    "Mask",
+    "Measurement",
+    "Report",
+    "Result",
+    "Segment",
+    "Series",
+    "Spacing",
+    "Study",
+    "VesaliusError",
+    "Volume",
+    "__version__",
+    "analyze",
+    "describe",
+    "load",
+    "render",
+    "resample",
+    "resample_like",
+    "save",
+    "scan",
+)
 
 
 def test_the_public_surface_is_fixed() -> None:

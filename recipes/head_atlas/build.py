@@ -18,11 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from vesalius.phantoms.heads import FORAMEN_LABELS
 from vesalius.segment.tissue.alignment import MERGED, LabelEvidence, atlas_points, climb
 from vesalius.segment.tissue.atlas import CLASSES, Atlas, label_lookup, save_atlas
 from vesalius.segment.tissue.deformation import Level, deform, grid_index
 
 UNKNOWN = 255
+FLUID, BONE = CLASSES.index("fluid"), CLASSES.index("bone")
 SHAPE = (104, 124, 96)
 ORIGIN_INDEX = (49.0, 61.0, 47.5)
 SPACING_MM = 2.0
@@ -38,7 +40,7 @@ class Head:
     Args:
         name: number of the map.
         classes: uint8 [x right-to-left, y, z] in the file's own order; 255 beyond a cut field of view.
-        below: bool, below the lowest brain stem voxel.
+        below: bool, below the lowest voxel of brain stem and cerebellum.
         affine: index to LPS mm.
     """
 
@@ -72,7 +74,7 @@ def read_head(path: Path) -> Head:
     classes = label_lookup()[labels]
     heights = np.indices(labels.shape, dtype=np.float32)
     height = sum(np.float32(affine[2, i]) * heights[i] for i in range(3)) + np.float32(affine[2, 3])
-    below = height < height[labels == 16].min() - 1e-3
+    below = height < height[np.isin(labels, FORAMEN_LABELS)].min() - 1e-3
     mark_unknown(classes, np.linalg.norm(affine[:3, :3], axis=0))
     return Head(name_of(path), classes, np.asarray(below), affine)
 
@@ -149,6 +151,8 @@ def coarse_evidence(head: Head, factor: int = 4) -> LabelEvidence:
         inside = np.isin(cut, group) + (cut == UNKNOWN) / len(MERGED)
         shape = (sizes[0], factor, sizes[1], factor, sizes[2], factor)
         parts.append(inside.reshape(shape).mean(axis=(1, 3, 5), dtype=np.float32))
+    fluid, bone = (next(i for i, g in enumerate(MERGED) if k in g) for k in (FLUID, BONE))
+    parts[fluid] = parts[bone] = parts[fluid] + parts[bone]
     affine = head.affine.copy()
     affine[:3, 3] += affine[:3, :3] @ np.full(3, (factor - 1) / 2)
     affine[:3, :3] *= factor
@@ -165,12 +169,21 @@ def centred(matrices: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
     return [m @ fix for m in matrices]
 
 
+def seen(like: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return class fractions as an image shows them: fluid and bone are one, both dark.
+
+    Aligning the maps by a border that no image shows would make the atlas surer of that border than a patient allows.
+    """
+    dark = like[FLUID] + like[BONE]
+    return np.stack([dark if k in (FLUID, BONE) else part for k, part in enumerate(like)])
+
+
 def field_of(head: Head, matrix: NDArray[np.float64], atlas: Atlas,
              start: NDArray[np.float32] | None) -> NDArray[np.float32]:
     """Return the displacement of the atlas onto a head (atlas sampled at index + displacement)."""
     like, _ = fractions(head, matrix)
     like += (1 - like.sum(axis=0)) / len(CLASSES)
-    field, _ = deform(like + np.float32(0.03), atlas.probabilities + np.float32(1e-3), start, LEVELS)
+    field, _ = deform(seen(like) + np.float32(0.03), atlas.probabilities + np.float32(1e-3), start, LEVELS)
     return field
 
 

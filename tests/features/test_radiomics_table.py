@@ -21,6 +21,7 @@ from vesalius.features.radiomics import (
     radiomics,
     table_csv,
 )
+from vesalius.features.radiomics.settings import ALL_FAMILIES
 
 INSIDE = ball(4, (1, 1, 1))
 IMAGE = np.random.default_rng(1).normal(100, 20, INSIDE.shape).astype(np.float32)
@@ -28,7 +29,8 @@ IMAGE = np.random.default_rng(1).normal(100, 20, INSIDE.shape).astype(np.float32
 
 def test_rows_carry_code_name_unit_and_settings() -> None:
     volume, mask = pair(IMAGE, INSIDE)
-    table = radiomics(replace(volume, unit="[hnsf'U]"), mask)
+    settings = Settings(families=ALL_FAMILIES)
+    table = radiomics(replace(volume, unit="[hnsf'U]"), mask, settings=settings)
     rows = {row.tag: row for row in table.to_rows()}
     assert rows["morph_volume"].code == "RNU0"
     assert rows["morph_volume"].unit == "mm3"
@@ -38,7 +40,7 @@ def test_rows_carry_code_name_unit_and_settings() -> None:
     assert rows["cm_joint_max_3D_avg"].aggregation == "3D_avg"
     assert rows["szm_sze_3D"].family == "szm"
     assert rows["morph_moran_i"].family == "morph"
-    assert {row.settings for row in rows.values()} == {Settings().sha256}
+    assert {row.settings for row in rows.values()} == {settings.sha256}
     assert len({row.code for row in rows.values()}) == 174
     assert radiomics(volume, mask).to_rows()[0].unit == "mm3"
     assert {row.unit for row in radiomics(volume, mask) if row.tag == "stat_mean"} == {"[arb'U]"}
@@ -58,6 +60,7 @@ def test_every_option_changes_the_hash() -> None:
         replace(base, volume_histogram=NoBinning()),
         replace(base, distance=2),
         replace(base, coarseness=1),
+        replace(base, lone_voxels=True),
         replace(base, aggregations=(Aggregation.SLICE_AVERAGED,)),
         replace(base, families=(Family.STATISTICS,)),
         replace(base, filter=MeanFilter(3)),

@@ -175,6 +175,13 @@ def test_runs_are_those_of_a_walk_along_every_line() -> None:
     assert found["rlm_sre_3D_avg"] == pytest.approx(np.mean(short))
 
 
+def test_runs_and_zones_do_not_depend_on_the_distance_of_pairs() -> None:
+    settings = Settings(families=(Family.RUN_LENGTH, Family.SIZE_ZONE, Family.DISTANCE_ZONE), aggregations=EVERY)
+    near = radiomics(*pair(*random_case(9)), settings=settings)
+    far = radiomics(*pair(*random_case(9)), settings=replace(settings, distance=2))
+    assert far.values == pytest.approx(near.values)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.9])
 def test_long_and_short_runs_take_two_ways_to_one_answer(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
     from vesalius.features.radiomics import runs

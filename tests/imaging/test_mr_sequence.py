@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,12 @@ def test_image_type_tells_localizers_maps_and_derived_images() -> None:
     found = mr_sequence(series("MPRAGE", ImageType=["DERIVED", "SECONDARY", "MPR"]))
     assert not found.original
     assert not found.processed
+
+
+def test_the_name_of_a_plain_file_tells_the_agent_but_not_the_weighting() -> None:
+    found = mr_sequence(replace(series("flair_t1_post"), format="nifti"))
+    assert found.weighting is Weighting.UNKNOWN
+    assert found.enhanced
 
 
 def test_numbers_that_are_not_numbers_tell_nothing() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 
 from vesalius.core import Axis, AxisKind, Code, Frame, Mask, Segment, Spacing, Volume
 from vesalius.core.errors import GeometryError, IrregularGeometryError, UnknownSpacingError, UsageError

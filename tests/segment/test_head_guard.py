@@ -59,6 +59,11 @@ def test_voxels_that_are_no_image(expected: str, array: np.ndarray) -> None:
     assert ids(replace(smooth(), array=array)) == [expected]
 
 
+def test_a_map_of_many_labels_is_no_image() -> None:
+    blocks = np.kron(np.random.default_rng(0).integers(1, 200, (10, 10, 8)), np.ones((6, 7, 8)))
+    assert ids(replace(smooth(), array=blocks.astype(np.int16))) == ["guard.label_map"]
+
+
 def test_grids_that_hold_no_head() -> None:
     assert ids(smooth(1.0)) == ["guard.field_of_view"]
     assert ids(smooth(4.0)) == ["guard.spacing"]
@@ -103,6 +108,7 @@ GOOD = HeadEvidence(np.eye(4), 0.75, 1.0, 1.0, 1.05, 8.0, -0.2, (60.0, 100.0, 25
         ("guard.grey_brighter", {"white_grey": -2.0, "brightness": (120.0, 100.0, 30.0)}),
         ("guard.fluid_brighter", {"grey_fluid": -2.0, "brightness": (60.0, 100.0, 130.0)}),
         ("guard.contrast_too_low", {"white_grey": 0.1}),
+        ("guard.tissue_map", {"brightness": (10.0, 100.0, 1.0)}),
     ],
 )
 def test_limits(expected: str | None, change: dict[str, object]) -> None:

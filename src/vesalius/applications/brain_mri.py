@@ -199,11 +199,11 @@ def _implausible(found: TissueSegmentation) -> tuple[Message, ...]:
 
 
 def _helps(objections: Sequence[Message]) -> tuple[Message, ...]:
-    geometric = {"guard.spacing_unknown", "guard.four_dimensional"}
     ids = {m.id for m in objections}
     if "guard.orientation" in ids:
         return (Message("help.orientation"),)
-    return (*((Message("help.geometry"),) if ids & geometric else ()), Message("help.t1_series"))
+    special = {"guard.spacing_unknown": "help.voxel_size", "guard.four_dimensional": "help.single_image"}
+    return (*(Message(help_id) for reason, help_id in special.items() if reason in ids), Message("help.t1_series"))
 
 
 def _widening(seen: HeadInput, name: str) -> float:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from vesalius import __version__
+from vesalius.cli.enhance import app as enhance
 from vesalius.cli.session import (
     FAILED,
     INTERRUPTED,
@@ -203,6 +204,9 @@ def doctor(json: Json = False, quiet: Quiet = False, verbose: Verbose = False) -
         return answer(session)
 
     raise typer.Exit(perform("doctor", Flags(json, quiet, verbose), body))
+
+
+app.add_typer(enhance, name="enhance")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -188,7 +188,7 @@ def _inside_mean(picture: Array, inside: NDArray[np.bool_], sigma: float) -> Arr
     mean = total / np.maximum(known, 1e-6)
     for axis in (0, 1):
         mean = _enlarged(mean, factor, picture.shape[axis], axis)
-    return mean
+    return np.asarray(mean)
 
 
 def _blocks(picture: Array, factor: int) -> Array:

@@ -92,18 +92,22 @@ class MrSequence:
 
 
 def mr_sequence(series: Series) -> MrSequence:
-    """Return what kind of MR image a series is."""
+    """Return what kind of MR image a series is.
+
+    The name of a plain file says nothing about its weighting: people name files as they like.
+    """
     attributes = series.attributes
     image_type = [w.upper() for w in _words(attributes, "ImageType")]
     name = series_name(series)
+    title = name if series.format == "dicom" else ""
     kind = " ".join(_words(attributes, "MRAcquisitionType")).upper()
     return MrSequence(
-        weighting=_elected(attributes, name),
+        weighting=_elected(attributes, title),
         basis=_basis(attributes),
         enhanced=_enhanced(attributes, name),
         volumetric={"3D": True, "2D": False}.get(kind),
         original="DERIVED" not in image_type[:1],
-        localizer="LOCALIZER" in image_type or re.search(LOCALIZER_NAMES, name) is not None,
+        localizer="LOCALIZER" in image_type or re.search(LOCALIZER_NAMES, title) is not None,
         processed=next((w for w in image_type[2:] if w in PROCESSED), ""),
     )
 

@@ -41,8 +41,8 @@ RING = 4
 """Distance in pixels at which the surroundings of a marker are looked at."""
 DARK_AROUND = 0.8
 """Share of them that is darker."""
-AIR = 0.08
-"""Part of the range below which a pixel may be air."""
+AIR = (0.08, 0.2, 0.35)
+"""Parts of the range below which a pixel may be air."""
 LEAST_AIR = 0.15
 """Part of the picture that must be air before objects are looked for in it."""
 WORKING_SIDE = 640
@@ -160,7 +160,7 @@ def remove_markers(volume: Volume, *, contrast: float = MARKER_CONTRAST) -> Volu
 
     def work(array: Array) -> Array:
         filled = array.copy()
-        filled[inside] = _surroundings(array[0], inside[0], 2 * width)[inside[0]]
+        filled[inside] = _surroundings(array[0], inside[0], width)[inside[0]]
         return filled
 
     count = int(np.count_nonzero(inside))
@@ -220,22 +220,27 @@ def _stands_out(labels: Array, label: int, box: tuple[slice, ...], grey: Array, 
 
 
 def _in_the_air(grey: Array, step: float) -> NDArray[np.bool_]:
-    """Return objects that air separates from the largest one: labels beside a breast or a hand, of any brightness."""
+    """Return objects that air separates from the largest one: labels beside a breast or a hand, of any brightness.
+
+    A label on film that is not quite dark is separated at a higher level only, and then must have sharp borders.
+    """
     from scipy import ndimage
 
-    air = grey < float(grey.min()) + AIR * (float(grey.max()) - float(grey.min()))
     found = np.zeros(grey.shape, bool)
-    if air.mean() < LEAST_AIR:
-        return found
-    labels, count = ndimage.label(~air)
-    if count < 2:
-        return found
-    sizes = np.bincount(labels.ravel())[1:]
-    for label, box in enumerate(ndimage.find_objects(labels), start=1):
-        member = labels[box] == label
-        bright = float(grey[box][member].max()) > step
-        if label != 1 + int(np.argmax(sizes)) and bright and _fits(member, box, grey.shape):
-            found[box] |= ndimage.binary_fill_holes(member)
+    low, spread = float(grey.min()), float(grey.max()) - float(grey.min())
+    for level in AIR:
+        air = grey < low + level * spread
+        if air.mean() < LEAST_AIR:
+            continue
+        labels, _ = ndimage.label(~air)
+        largest = 1 + int(np.argmax(np.bincount(labels.ravel())[1:])) if labels.any() else 0
+        for label, box in enumerate(ndimage.find_objects(labels), start=1):
+            member = labels[box] == label
+            bright = float(grey[box][member].max()) > low + step
+            if label == largest or not bright or not _fits(member, box, grey.shape):
+                continue
+            if level == AIR[0] or _stands_out(labels, label, box, grey, step):
+                found[box] |= ndimage.binary_fill_holes(member)
     return found
 
 

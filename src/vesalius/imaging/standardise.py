@@ -1,6 +1,7 @@
-"""One brightness scale for MR images of many scanners: Nyul's landmarks, and z-scores.
+"""One brightness scale for MR images of many scanners: shade removed, Nyul's landmarks.
 
-MR brightness has no unit; these give it a scale on which images can be compared. Results are float32.
+MR brightness has no unit; these give it a scale on which images can be compared, and so does `intensity.normalise`
+(z-score, percentiles, white stripe). Results are float32.
 """
 
 from __future__ import annotations
@@ -138,18 +139,22 @@ def nyul(volume: Volume, *, scale: NyulScale, region: Mask | None = None) -> Vol
     return replace(volume.with_array(mapped.astype(np.float32), "nyul", **told), unit="1")
 
 
-def z_score(volume: Volume, *, region: Mask | None = None) -> Volume:
-    """Return the image with mean 0 and standard deviation 1 in the region, float32.
+def remove_bias(volume: Volume, *, shrink: int = 4) -> Volume:
+    """Return the image without its slowly varying shade (N4), float32; `intensity.n4` also gives the field.
 
     Args:
-        region: any label; default the foreground by Otsu's threshold.
+        shrink: factor by which the image is reduced for the fit.
 
     Raises:
-        GeometryError: a fourth axis, or a region on another grid.
-        ImageContentError: voxels that are not finite, or a constant region.
+        UsageError: a factor that is not positive.
+        GeometryError: a fourth axis.
+        ImageContentError: voxels that are not finite, or none that is positive.
+
+    Source: Tustison 2010, doi:10.1109/TMI.2010.2046908
     """
-    filtering.check_voxels(volume, "z_score")
-    return intensity.normalise(volume, method="z-score", region=region)
+    filtering.check_voxels(volume, "remove_bias")
+    options = intensity.N4Options(shrink=int(filtering.between("shrink", shrink, 1, 16)), threads=filtering.threads())
+    return intensity.n4(volume, options=options).corrected
 
 
 def _landmarks(volume: Volume, region: Mask | None, percentiles: tuple[float, ...]) -> NDArray[np.float64]:

@@ -161,7 +161,8 @@ def _finest_noise(array: Array, axes: tuple[int, ...], family: str) -> float:
     import pywt
 
     details = pywt.dwtn(array, family, mode="symmetric", axes=axes)["d" * len(axes)]
-    varied = details[details != 0]
+    # A constant image leaves rounding errors, and padding zeros, that are no noise.
+    varied = details[np.abs(details) > 1e-6 * float(np.abs(array).max())]
     level = MAD_TO_SD * float(np.median(np.abs(varied))) if varied.size else 0.0
     if not level > 0:
         raise ImageContentError(

@@ -30,12 +30,16 @@ Loader = Callable[[Series], Volume]
 
 @dataclass(frozen=True)
 class Wish:
-    """What is asked for: format, modality (of a DICOM target), one series by UID or key, replacing what is there."""
+    """What is asked for: format, modality (of a DICOM target), one series by UID or key, replacing what is there.
+
+    `purpose` is the description of a derived DICOM series; another one gives other UIDs.
+    """
 
     to: str | None = None
     modality: str | None = None
     series: str | None = None
     force: bool = False
+    purpose: str = "converted"
 
 
 class Conversion(list[Path]):
@@ -254,7 +258,7 @@ def _write_dicom(work: _Work, series: Series, volume: Volume, folder: Path, pref
         volume,
         uid=lambda name: f"2.25.{uuid.uuid5(root, name).int}",
         headers=headers,
-        description="converted",
+        description=work.wish.purpose,
         modality=kind,
     )
     names = list[str]()

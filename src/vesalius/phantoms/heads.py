@@ -24,7 +24,8 @@ WHITE_LABELS = (2, 41, 7, 46, 16, 28, 60, 25, 57, 77, 85, 251, 252, 253, 254, 25
 FLUID_LABELS = (24, 4, 43, 5, 44, 14, 15, 72, 136, 137, 163, 164, 31, 63)
 """Fluid with the labels that line the ventricles (136 137 163 164, choroid plexus)."""
 
-BRAIN_STEM_LABEL = 16
+FORAMEN_LABELS = (16, 7, 8, 46, 47)
+"""Brain stem and cerebellum: the lowest of them stands for the foramen magnum."""
 
 T1_BRIGHTNESS: Mapping[int, tuple[float, float]] = MappingProxyType({
     0: (0.02, 0.01),
@@ -105,14 +106,17 @@ def tissue_truth(labels: Mask) -> Mask:
 
 
 def intracranial_truth(labels: Mask) -> Mask:
-    """Return the tissue above the foramen magnum, taken as the height of the lowest brain stem voxel.
+    """Return the tissue above the foramen magnum, taken as the lowest height of brain stem and cerebellum.
 
     Raises:
-        LabelError: the map holds no brain stem (label 16).
+        LabelError: the map holds neither.
     """
-    stem = np.argwhere(labels.array == BRAIN_STEM_LABEL)
+    stem = np.argwhere(np.isin(labels.array, FORAMEN_LABELS))
     if not len(stem):
-        raise LabelError("the label map holds no brain stem, so the foramen magnum is unknown", expected="label 16")
+        raise LabelError(
+            "the label map holds no brain stem and no cerebellum, so the foramen magnum is unknown",
+            expected=f"one of the labels {FORAMEN_LABELS}",
+        )
     lowest_mm = float(labels.index_to_world(stem)[:, 2].min())
     heights = _heights_mm(labels)
     inside = (tissue_truth(labels).array > 0) & (heights >= lowest_mm - 1e-3)

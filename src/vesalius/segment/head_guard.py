@@ -10,6 +10,7 @@ measurements with limits.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -58,6 +59,8 @@ class HeadLimits:
         turned_gain: a turned pose must explain the image better by this much before the header is doubted.
         white_grey: least separation of white above grey matter, in standard deviations.
         grey_fluid: least separation of grey matter above fluid.
+        grey_level: least brightness of grey matter as a share of white matter's, both above the background; a map of
+            white matter has none.
     """
 
     fit: float = 0.45
@@ -68,6 +71,7 @@ class HeadLimits:
     turned_gain: float = 0.02
     white_grey: float = 1.3
     grey_fluid: float = 0.8
+    grey_level: float = 0.42
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +87,8 @@ class HeadEvidence:
         turn_deg: turn of the head against the axes of the header.
         turned_gain: by how much the best pose turned by more than 45 degrees explains the image better (negative when
             it does worse), in the unit of `fit`.
-        brightness: mean brightness of grey matter, white matter and fluid after removal of a smooth field.
+        brightness: mean brightness of grey matter, white matter and fluid after removal of a smooth field, above the
+            background (1st percentile of the image).
         white_grey: difference of the means of white and grey matter over their root mean square spread.
         grey_fluid: the same for grey matter and fluid.
     """
@@ -136,6 +141,9 @@ def _grid_objections(volume: Volume, limits: GridLimits) -> list[Message]:
 FEWEST_VALUES = 24
 """An image with fewer distinct values is a label map or a drawing."""
 
+MOST_EQUAL = 0.6
+"""Share of neighbours off the background with exactly the same value: 0.04-0.13 in real heads, 0.9 in label maps."""
+
 LEAST_CORRELATION = 0.3
 """Neighbouring voxels of an image correlate above 0.7, those of noise not at all."""
 
@@ -154,7 +162,7 @@ def _voxel_objections(volume: Volume) -> list[Message]:
         return [Message("guard.all_zero" if values.flat[0] == 0 else "guard.constant")]
     if np.percentile(values, 5) < HOUNSFIELD_AIR:
         return [Message("guard.hounsfield", {"value": round(float(np.percentile(values, 5)))})]
-    if len(np.unique(values)) < FEWEST_VALUES:
+    if len(np.unique(values)) < FEWEST_VALUES or _equal_neighbours(volume.array) > MOST_EQUAL:
         return [Message("guard.label_map", {"count": len(np.unique(values))})]
     if neighbour_correlation(volume.array) < LEAST_CORRELATION:
         return [Message("guard.noise")]
@@ -163,17 +171,26 @@ def _voxel_objections(volume: Volume) -> list[Message]:
 
 def neighbour_correlation(array: NDArray[Any]) -> float:
     """Return the correlation of in-plane neighbours in the middle half of an image, -1..1; 0 when it is constant."""
-    middle = array[tuple(slice(n // 4, max(n // 4 + 1, n - n // 4)) for n in array.shape)]
-    middle = np.nan_to_num(middle.astype(np.float64))
-    thickest = int(np.argmin(array.shape))
     best = -1.0
-    for axis in (a for a in range(3) if a != thickest):
-        first = np.delete(middle, -1, axis=axis).ravel()
-        second = np.delete(middle, 0, axis=axis).ravel()
+    for first, second in _neighbours(array):
         spread = first.std() * second.std()
         mean = ((first - first.mean()) * (second - second.mean())).mean()
         best = max(best, float(mean / spread) if spread > 0 else 0.0)
     return best
+
+
+def _equal_neighbours(array: NDArray[Any]) -> float:
+    pairs = ((first, second, first != 0) for first, second in _neighbours(array))
+    return max(float((first == second)[there].mean()) if there.any() else 0.0 for first, second, there in pairs)
+
+
+def _neighbours(array: NDArray[Any]) -> Iterator[tuple[F64, F64]]:
+    """Yield the values of in-plane neighbours in the middle half of an image, along each of the two finer axes."""
+    middle = array[tuple(slice(n // 4, max(n // 4 + 1, n - n // 4)) for n in array.shape)]
+    middle = np.nan_to_num(middle.astype(np.float64))
+    thickest = int(np.argmin(array.shape))
+    for axis in (a for a in range(3) if a != thickest):
+        yield np.delete(middle, -1, axis=axis).ravel(), np.delete(middle, 0, axis=axis).ravel()
 
 
 def measure_head(volume: Volume, atlas: Atlas | None = None) -> HeadEvidence:
@@ -191,6 +208,7 @@ def measure_head(volume: Volume, atlas: Atlas | None = None) -> HeadEvidence:
     gain = turned.log_likelihood - pose.log_likelihood
     scales, turn = _decomposed(pose.matrix)
     tissue = _tissue_contrast(image, affine, template, pose.matrix)
+    grey, white, fluid = (float(m) for m in tissue.mean[:3] - np.percentile(image[::2, ::2, ::2], 1))
     return HeadEvidence(
         pose=pose.matrix,
         fit=pose.log_likelihood / max(pose.inside, 0.05),
@@ -199,7 +217,7 @@ def measure_head(volume: Volume, atlas: Atlas | None = None) -> HeadEvidence:
         stretch=float(scales.max() / scales.min()),
         turn_deg=turn,
         turned_gain=float(gain),
-        brightness=(float(tissue.mean[0]), float(tissue.mean[1]), float(tissue.mean[2])),
+        brightness=(grey, white, fluid),
         white_grey=tissue.separation(1, 0),
         grey_fluid=tissue.separation(0, 2),
     )
@@ -228,7 +246,7 @@ def _contrast_objections(evidence: HeadEvidence, limits: HeadLimits) -> tuple[Me
     parameters = {"grey": round(100 * grey / white) if white > 0 else 0,
                   "fluid": round(100 * fluid / white) if white > 0 else 0}  # fmt: skip
     if evidence.white_grey >= limits.white_grey and evidence.grey_fluid >= limits.grey_fluid:
-        return ()
+        return () if grey >= limits.grey_level * white else (Message("guard.tissue_map", parameters),)
     if evidence.white_grey < -LEAST_REVERSAL:
         return (Message("guard.grey_brighter", parameters),)
     if evidence.grey_fluid < -LEAST_REVERSAL:
@@ -377,7 +395,7 @@ def _field(values: F64, weight: F64, mean: F64, basis: F64) -> F64:
     """Return a smooth multiplicative field, mean 1, from the voxels that are grey or white matter."""
     share = weight.sum(axis=1)
     expected = weight @ mean / np.maximum(share, 1e-6)
-    chosen = (share > 0.5) & (values > 0.2 * mean.min()) & (expected > 0)
+    chosen = (share > 0.5) & (expected > 0) & (values > np.maximum(0.2 * mean.min(), 1e-9))
     if np.count_nonzero(chosen) < 10 * basis.shape[1]:
         return np.ones(len(values))
     logs = np.log(values[chosen] / expected[chosen])

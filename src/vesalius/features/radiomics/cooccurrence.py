@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 from numpy.typing import NDArray
 
-from vesalius.features.radiomics.levels import Levels, Offset
+from vesalius.features.radiomics.levels import DENSE, DIRECTIONS_2D, DIRECTIONS_3D, Levels, Offset
 from vesalius.features.radiomics.matrices import Matrices, entropy, first_of_each, marginal, mean_over_units
 from vesalius.features.radiomics.settings import Aggregation
 
-__all__ = ["DIRECTIONS_2D", "DIRECTIONS_3D", "FEATURES", "cooccurrence"]
+__all__ = ["FEATURES", "cooccurrence", "merge_planes"]
 
 FEATURES = (
     "joint_max",
@@ -40,14 +38,6 @@ FEATURES = (
     "info_corr1",
     "info_corr2",
 )
-
-_ALL = [d for d in itertools.product((-1, 0, 1), repeat=3) if d > (0, 0, 0)]
-DIRECTIONS_3D: tuple[Offset, ...] = tuple((a, b, c) for a, b, c in _ALL)
-"""Half of the 26 neighbours; matrices are symmetric, so the other half adds nothing."""
-DIRECTIONS_2D = tuple(d for d in DIRECTIONS_3D if d[0] == 0)
-_BLOCK = 1 << 16
-"""Voxels per block: neighbours, codes and indices stay in the second-level cache."""
-_DENSE = 1 << 24
 
 
 def cooccurrence(levels: Levels, aggregations: tuple[Aggregation, ...]) -> dict[Aggregation, NDArray[np.float64]]:
@@ -85,19 +75,10 @@ def merge_planes(matrices: Matrices, levels: Levels, how: Aggregation) -> Matric
 def _volume_matrices(levels: Levels) -> Matrices:
     """Return one symmetric matrix per direction in space."""
     wide = levels.highest + 1
-    if wide * wide > _DENSE:
+    if wide * wide > DENSE:
         return _sparse(levels, DIRECTIONS_3D, planar=False)
-    places, grey = levels.places, levels.at_places
-    counts = np.zeros((len(DIRECTIONS_3D), wide * wide), dtype=np.int64)
-    for start in range(0, places.size, _BLOCK):
-        at = places[start : start + _BLOCK]
-        row = grey[start : start + _BLOCK].astype(np.int64) * wide
-        for number, direction in enumerate(DIRECTIONS_3D):
-            code = levels.flat.take(at + levels.offset(direction), mode="clip") + row
-            counts[number] += np.bincount(code, minlength=wide * wide)
-    dense = counts.reshape(-1, wide, wide)
-    dense[:, :, 0] = 0
-    dense += dense.transpose(0, 2, 1).copy()
+    dense = levels.pairs.copy()
+    dense += levels.pairs.transpose(0, 2, 1)
     return _from_dense(dense)
 
 

@@ -111,7 +111,7 @@ def _texture(family: Family, levels: Levels, settings: Settings) -> Named:
         found = compute(levels, settings.aggregations)
         return {a.value: found[a] for a in settings.aggregations}
     if family is Family.TONE_DIFFERENCE:
-        by_dimension = neighbours.tone_difference(levels, settings.dimensions)
+        by_dimension = neighbours.tone_difference(levels, settings.dimensions, lone_voxels=settings.lone_voxels)
     else:
         by_dimension = neighbours.dependence(levels, settings.dimensions, settings.coarseness)
     return {d: by_dimension[d] for d in settings.dimensions}

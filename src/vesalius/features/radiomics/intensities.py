@@ -103,7 +103,7 @@ def histogram(levels: Levels) -> NDArray[np.float64]:
 
     The gradient runs over the bins 1 to N_g; it is central inside and one-sided at the ends.
     """
-    counts = np.bincount(levels.at_places, minlength=levels.highest + 1)
+    counts = levels.voxels_per_level
     there = np.flatnonzero(counts)
     shared = _shared(Distribution(there.astype(np.float64), counts[there]))
     first = levels.highest - levels.count + 1 if levels.highest > levels.count else 1

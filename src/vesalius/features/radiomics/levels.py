@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,12 +14,20 @@ from vesalius.core.errors import ImageContentError, LimitError
 from vesalius.features.radiomics.region import Region
 from vesalius.features.radiomics.settings import Discretisation, FixedBinNumber, FixedBinSize
 
-__all__ = ["Levels", "discretise"]
+__all__ = ["DENSE", "DIRECTIONS_2D", "DIRECTIONS_3D", "Levels", "Offset", "discretise"]
 
 MOST_LEVELS = 65_535
 _LOOKUP_RANGE = 1 << 20
 
 Offset = tuple[int, int, int]
+_ALL = [d for d in itertools.product((-1, 0, 1), repeat=3) if d > (0, 0, 0)]
+DIRECTIONS_3D: tuple[Offset, ...] = tuple((a, b, c) for a, b, c in _ALL)
+"""Half of the 26 neighbours; the other half is the way back."""
+DIRECTIONS_2D = tuple(d for d in DIRECTIONS_3D if d[0] == 0)
+DENSE = 1 << 24
+"""Most pairs of levels that are counted in a full matrix."""
+_BLOCK = 1 << 16
+"""Voxels per block: neighbours, codes and indices stay in the second-level cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +79,11 @@ class Levels:
         return self.flat[self.places]
 
     @cached_property
+    def voxels_per_level(self) -> NDArray[np.int64]:
+        """Return how many voxels each level from 0 to the highest has; none for 0."""
+        return np.asarray(np.bincount(self.at_places, minlength=self.highest + 1), dtype=np.int64)
+
+    @cached_property
     def planes(self) -> NDArray[np.int64]:
         """Return the slice of each voxel of the intensity mask."""
         return self.places // self.step[0]
@@ -79,10 +93,28 @@ class Levels:
         """Return the number of voxels of the intensity mask in each slice."""
         return np.asarray(np.count_nonzero(self.array, axis=(1, 2)))
 
-    def offset(self, direction: Offset) -> int:
+    def offset(self, direction: Offset, distance: int | None = None) -> int:
         """Return the step in `flat` for a direction (slice, row, column), `distance` voxels long."""
         along = direction[0] * self.step[0] + direction[1] * self.step[1] + direction[2]
-        return along * self.distance
+        return along * (self.distance if distance is None else distance)
+
+    @cached_property
+    def pairs(self) -> NDArray[np.int64]:
+        """Return `[direction, level, level]`: how often a level has another next to it, one way round.
+
+        Only for up to `DENSE` pairs of levels. Level 0 has no count.
+        """
+        wide = self.highest + 1
+        counts = np.zeros((len(DIRECTIONS_3D), wide * wide), dtype=np.int64)
+        for start in range(0, self.places.size, _BLOCK):
+            at = self.places[start : start + _BLOCK]
+            row = self.at_places[start : start + _BLOCK].astype(np.int64) * wide
+            for number, direction in enumerate(DIRECTIONS_3D):
+                code = self.flat.take(at + self.offset(direction), mode="clip") + row
+                counts[number] += np.bincount(code, minlength=wide * wide)
+        result = counts.reshape(-1, wide, wide)
+        result[:, :, 0] = 0
+        return result
 
 
 def discretise(region: Region, how: Discretisation, distance: int = 1) -> Levels:

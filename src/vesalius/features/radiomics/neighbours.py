@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vesalius.features.radiomics.cooccurrence import DIRECTIONS_2D, DIRECTIONS_3D
-from vesalius.features.radiomics.levels import Levels
+from vesalius.features.radiomics.levels import DIRECTIONS_2D, DIRECTIONS_3D, Levels
 from vesalius.features.radiomics.matrices import Matrices, emphases, mean_over_units
 
 __all__ = ["DEPENDENCE_FEATURES", "DIFFERENCE_FEATURES", "dependence", "tone_difference"]
@@ -36,13 +35,16 @@ DEPENDENCE_FEATURES = (
 _COARSEST = 1e6
 """Coarseness of a region without any difference, as IBSI suggests."""
 _ROWS = 512
+_BLOCK = 1 << 16
 
 
-def tone_difference(levels: Levels, dimensions: tuple[str, ...]) -> dict[str, NDArray[np.float64]]:
+def tone_difference(
+    levels: Levels, dimensions: tuple[str, ...], *, lone_voxels: bool = False
+) -> dict[str, NDArray[np.float64]]:
     """Return the features of `DIFFERENCE_FEATURES` per dimension."""
     result = {}
     for planar in sorted({d != "3D" for d in dimensions}):
-        size, total = _differences(levels, planar)
+        size, total = _differences(levels, planar, lone_voxels)
         units = levels.array.shape[0] if planar else 1
         wide = levels.highest + 1
         counts, sums = size.reshape(units, wide), total.reshape(units, wide)
@@ -55,7 +57,7 @@ def tone_difference(levels: Levels, dimensions: tuple[str, ...]) -> dict[str, ND
     return result
 
 
-def _differences(levels: Levels, planar: bool) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _differences(levels: Levels, planar: bool, lone_voxels: bool) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return voxels with neighbours and summed |level - mean of neighbours| per slice (or in all) and level."""
     wide = levels.highest + 1
     cube = (2 * levels.distance + 1) ** 3
@@ -63,24 +65,25 @@ def _differences(levels: Levels, planar: bool) -> tuple[NDArray[np.int64], NDArr
     shape = (-1, levels.step[0] // levels.step[1], levels.step[1])
     grey = levels.flat.reshape(shape)
     axes = (1, 2) if planar else (0, 1, 2)
-    total = _box_sum(grey.astype(kind), axes, levels.distance).reshape(-1)[levels.places]
-    around = (
-        _box_sum((grey > 0).astype(np.min_scalar_type(-cube)), axes, levels.distance)
-        .reshape(-1)[levels.places]
-        .astype(np.int64)
-        - 1
-    )
-    own = levels.at_places.astype(np.int64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = (total - own) / around
-    difference = np.abs(own - mean)
-    code = levels.planes * wide + own if planar else own
-    units = levels.array.shape[0] if planar else 1
-    alone = around == 0
-    if alone.any():
-        code, difference = code[~alone], difference[~alone]
-    size = np.bincount(code, minlength=units * wide)
-    return size, np.asarray(np.bincount(code, weights=difference, minlength=units * wide), dtype=np.float64)
+    sums = _box_sum(grey.astype(kind), axes, levels.distance).reshape(-1)
+    counts = _box_sum((grey > 0).astype(np.min_scalar_type(-cube)), axes, levels.distance).reshape(-1)
+    length = wide * (levels.array.shape[0] if planar else 1)
+    size, total = np.zeros(length, dtype=np.int64), np.zeros(length)
+    for start in range(0, levels.places.size, _BLOCK):
+        at = levels.places[start : start + _BLOCK]
+        own = levels.at_places[start : start + _BLOCK].astype(np.int64)
+        around = counts[at].astype(np.int64) - 1
+        with np.errstate(invalid="ignore", divide="ignore"):
+            difference = np.abs(own - (sums[at] - own) / around)
+        code = levels.planes[start : start + _BLOCK] * wide + own if planar else own
+        alone = around == 0
+        if lone_voxels:
+            difference[alone] = 0.0
+        elif alone.any():
+            code, difference = code[~alone], difference[~alone]
+        size += np.bincount(code, minlength=length)
+        total += np.bincount(code, weights=difference, minlength=length)
+    return size, total
 
 
 def _box_sum(array: NDArray[Any], axes: tuple[int, ...], distance: int) -> NDArray[Any]:

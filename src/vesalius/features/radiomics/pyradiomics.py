@@ -156,7 +156,7 @@ def pyradiomics_settings(
     if aggregation not in _ALLOWED:
         raise UsageError("PyRadiomics has no such aggregation", found=aggregation, expected=", ".join(_ALLOWED))
     bins = FixedBinSize(25, origin="zero") if discretisation is None else discretisation
-    return Settings(families=_FAMILIES, aggregations=(aggregation,), discretisation=bins)
+    return Settings(families=_FAMILIES, aggregations=(aggregation,), discretisation=bins, lone_voxels=True)
 
 
 def pyradiomics_values(

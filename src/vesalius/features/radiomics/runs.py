@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vesalius.features.radiomics.cooccurrence import DIRECTIONS_2D, DIRECTIONS_3D, merge_planes
-from vesalius.features.radiomics.levels import Levels, Offset
+from vesalius.features.radiomics.cooccurrence import merge_planes
+from vesalius.features.radiomics.levels import DENSE, DIRECTIONS_2D, DIRECTIONS_3D, Levels, Offset
 from vesalius.features.radiomics.matrices import Matrices, emphases, mean_over_units
 from vesalius.features.radiomics.settings import Aggregation
 
@@ -81,7 +81,7 @@ def _matrices(levels: Levels, directions: tuple[Offset, ...], *, planar: bool) -
     group = max(1, min(number, _TOGETHER // levels.flat.size))
     for start in range(0, number, group):
         chosen = list(range(start, min(start + group, number)))
-        offsets = np.array([levels.offset(directions[n]) for n in chosen])
+        offsets = np.array([levels.offset(directions[n], 1) for n in chosen])
         found += _followed(levels, offsets, np.array(chosen), number if planar else 0)
     unit, level, length = (np.concatenate([getattr(f, part) for f in found]) for part in ("unit", "level", "length"))
     voxels = np.repeat(levels.voxels_per_plane, number) if planar else np.full(number, levels.places.size)
@@ -94,28 +94,29 @@ def _followed(levels: Levels, offsets: NDArray[np.int64], numbers: NDArray[np.in
     A run of length L starts L - k stretches of k further equal voxels, so the numbers of stretches of each length
     give the numbers of runs by their second difference.
     """
-    flat = levels.flat
-    equal = np.zeros((offsets.size, flat.size), dtype=np.bool_)
-    for row, offset in enumerate(offsets.tolist()):
-        np.equal(flat[:-offset], flat[offset:], out=equal[row, :-offset])
-    equal &= flat > 0
-    places = np.flatnonzero(equal)
-    if places.size > _LONG * offsets.size * levels.places.size:
+    wide = levels.highest + 1
+    equal = _equal(levels, offsets)
+    once = _stretches_of_one(levels, equal, numbers, planar=directions > 0)
+    if once.sum() > _LONG * offsets.size * levels.places.size:
         del equal
         return [_unrolled(levels, o, n, directions) for o, n in zip(offsets.tolist(), numbers.tolist(), strict=True)]
-    rows, at = np.divmod(places, flat.size) if offsets.size > 1 else (np.zeros(1, dtype=np.int64), places)
-    wide = levels.highest + 1
-    own = (at // levels.step[0]) * offsets.size + rows if directions else rows
-    code = np.broadcast_to(own * wide, at.shape) + flat[at]
-    stretches = [_single_voxels(levels, offsets.size, wide, planar=directions > 0)]
-    flags, step = equal.reshape(-1), offsets[rows]
+    stretches = [_single_voxels(levels, offsets.size, wide, planar=directions > 0), once]
+    twice = np.zeros_like(equal)
+    for row, offset in enumerate(offsets.tolist()):
+        np.logical_and(equal[row, :-offset], equal[row, offset:], out=twice[row, :-offset])
+    places = np.flatnonzero(twice)
+    del twice
+    code, rows = _coded(levels, places, offsets.size, planar=directions > 0)
+    step = offsets[rows]
+    places = places + step
+    flags = equal.reshape(-1)
     while places.size:
-        stretches.append(np.bincount(code, minlength=stretches[0].size))
+        stretches.append(np.bincount(code, minlength=once.size))
         places = places + step
         keep = flags[places]
         places, code = places[keep], code[keep]
         step = step[keep] if offsets.size > 1 else step
-    none = np.zeros_like(stretches[0])
+    none = np.zeros_like(once)
     table = np.stack([*stretches, none, none])
     runs = table[:-2] - 2 * table[1:-1] + table[2:]
     length, where = np.nonzero(runs)
@@ -125,13 +126,43 @@ def _followed(levels: Levels, offsets: NDArray[np.int64], numbers: NDArray[np.in
     return [_Runs(unit, level, length + 1, runs[length, where].astype(np.float64))]
 
 
+def _equal(levels: Levels, offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return `[direction, place]`: whether a voxel of the mask and the next along the direction are equal."""
+    flat = levels.flat
+    equal = np.zeros((offsets.size, flat.size), dtype=np.bool_)
+    for row, offset in enumerate(offsets.tolist()):
+        np.equal(flat[:-offset], flat[offset:], out=equal[row, :-offset])
+    equal &= flat > 0
+    return equal
+
+
+def _stretches_of_one(
+    levels: Levels, equal: NDArray[np.bool_], numbers: NDArray[np.int64], *, planar: bool
+) -> NDArray[np.int64]:
+    """Return how many equal neighbours each level has: the diagonal of the co-occurrence where that is known."""
+    wide = levels.highest + 1
+    if not planar and levels.distance == 1 and wide * wide <= DENSE:
+        return np.asarray(np.diagonal(levels.pairs, axis1=1, axis2=2)[numbers].reshape(-1))
+    code, _ = _coded(levels, np.flatnonzero(equal), len(equal), planar=planar)
+    units = len(equal) * (levels.array.shape[0] if planar else 1)
+    return np.asarray(np.bincount(code, minlength=units * wide), dtype=np.int64)
+
+
+def _coded(
+    levels: Levels, places: NDArray[np.int64], directions: int, *, planar: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return unit and level of places in `[direction, place]` as one number, and the direction."""
+    rows, at = np.divmod(places, levels.flat.size) if directions > 1 else (np.zeros(1, dtype=np.int64), places)
+    own = (at // levels.step[0]) * directions + rows if planar else rows
+    return np.broadcast_to(own * (levels.highest + 1), at.shape) + levels.flat[at], rows
+
+
 def _single_voxels(levels: Levels, directions: int, wide: int, *, planar: bool) -> NDArray[np.int64]:
     """Return how often each level occurs, per direction, or per slice and direction."""
-    planes = levels.array.shape[0] if planar else 1
-    code = levels.at_places.astype(np.int64)
-    if planar:
-        code += levels.planes * wide
-    counts = np.bincount(code, minlength=planes * wide).reshape(planes, 1, wide)
+    if not planar:
+        return np.tile(levels.voxels_per_level, directions)
+    planes = levels.array.shape[0]
+    counts = np.bincount(levels.planes * wide + levels.at_places, minlength=planes * wide).reshape(planes, 1, wide)
     return np.asarray(np.repeat(counts, directions, axis=1).reshape(-1), dtype=np.int64)
 
 

@@ -62,6 +62,8 @@ class Family(StrEnum):
 
 
 ALL_FAMILIES = tuple(Family)
+DEFAULT_FAMILIES = tuple(family for family in Family if family is not Family.ENCLOSING)
+"""All but the bodies that IBSI advises against: they have no reference value."""
 VOLUMETRIC = frozenset({Family.MORPHOLOGY, Family.ENCLOSING, Family.AUTOCORRELATION, Family.LOCAL_INTENSITY})
 """Families that need millimetres and more than one slice."""
 MATRICES = frozenset(
@@ -205,7 +207,7 @@ class Settings:
     """What is measured and how.
 
     Args:
-        families: feature families.
+        families: feature families; all but `enclosing` unless named.
         aggregations: how texture matrices are put together.
         discretisation: bins of the histogram and of the texture matrices.
         volume_histogram: bins of the intensity-volume histogram; None takes intensities as they are when they are
@@ -216,9 +218,11 @@ class Settings:
             chapter 2); morphology then weights with the response.
         distance: Chebyshev distance in voxels of co-occurrence, difference and dependence neighbourhoods.
         coarseness: largest difference of grey levels that still counts as dependent.
+        lone_voxels: voxels without a neighbour in the mask take part in the difference matrix with difference 0, as in
+            PyRadiomics; IBSI leaves them out.
     """
 
-    families: tuple[Family, ...] = ALL_FAMILIES
+    families: tuple[Family, ...] = DEFAULT_FAMILIES
     aggregations: tuple[Aggregation, ...] = (Aggregation.VOLUME_AVERAGED, Aggregation.VOLUME_MERGED)
     discretisation: Discretisation = field(default_factory=FixedBinNumber)
     volume_histogram: Discretisation | None = None
@@ -227,6 +231,7 @@ class Settings:
     filter: Filter | None = None
     distance: int = 1
     coarseness: int = 0
+    lone_voxels: bool = False
 
     def __post_init__(self) -> None:
         """Turn names into enumerations and check the numbers."""
@@ -293,10 +298,11 @@ def ibsi_configuration(letter: str) -> Settings:
     trilinear = Interpolation((2.0, 2.0, 2.0), image="linear", round_to=1.0)
     spline = Interpolation((2.0, 2.0, 2.0), image="cubic", round_to=1.0)
     narrow, wide = Resegmentation(-500, 400), Resegmentation(-1000, 400)
-    planar = Settings(aggregations=_PLANAR, volume_histogram=NoBinning(), resegmentation=narrow)
-    spatial = Settings()
+    spatial = Settings(families=ALL_FAMILIES)
+    planar = replace(spatial, aggregations=_PLANAR, volume_histogram=NoBinning(), resegmentation=narrow)
+    digital = replace(spatial, aggregations=AGGREGATIONS, discretisation=NoBinning(), volume_histogram=NoBinning())
     options = {
-        "digital": Settings(aggregations=AGGREGATIONS, discretisation=NoBinning(), volume_histogram=NoBinning()),
+        "digital": digital,
         "A": replace(planar, discretisation=FixedBinSize(25)),
         "B": replace(planar, discretisation=FixedBinNumber(32), interpolation=bilinear),
         "C": replace(

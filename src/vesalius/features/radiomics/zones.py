@@ -82,6 +82,7 @@ def connected_zones(levels: Levels, *, planar: bool) -> Zones:
     labelled = label(spread, background=0, connectivity=3)
     inside = array > 0
     of_voxel = labelled[::2][inside] if planar else labelled[inside]
+    del labelled
     of_voxel -= 1
     level = np.zeros(int(of_voxel.max()) + 1, dtype=array.dtype)
     level[of_voxel] = levels.at_places

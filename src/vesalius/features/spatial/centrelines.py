@@ -32,6 +32,11 @@ class Path:
     closed: bool = False
 
     @property
+    def free_ends(self) -> tuple[int, ...]:
+        """Return 0 and -1, or those of them that are no junction."""
+        return () if self.closed else tuple(k for k, at in zip((0, -1), self.ends, strict=True) if at < 0)
+
+    @property
     def length(self) -> float:
         """Return its length in voxels."""
         return float(np.linalg.norm(np.diff(self.points, axis=0), axis=1).sum())

@@ -148,13 +148,17 @@ def lesion_table(
 
 
 def _axial(mask: Mask) -> tuple[int, float]:
-    """Return the array axis whose planes are nearest to axial, and the angle between them in degrees."""
+    """Return the array axis whose planes are nearest to axial, and the angle between them in degrees.
+
+    Of a single slice, that slice is the plane.
+    """
     if mask.frame is not Frame.PATIENT:
         return 0, 0.0
     columns = mask.affine[:3, :3]
     normals = np.stack([np.cross(columns[:, (a + 1) % 3], columns[:, (a + 2) % 3]) for a in range(3)])
     upright = np.abs(normals[:, 2]) / np.linalg.norm(normals, axis=1)
-    axis = int(upright.argmax())
+    thin = [axis for axis, length in enumerate(mask.shape) if length == 1]
+    axis = thin[0] if thin else int(upright.argmax())
     return axis, float(np.degrees(np.arccos(min(upright[axis], 1.0))))
 
 
@@ -193,25 +197,25 @@ def _diameters(part: _Part, mask: Mask, axis: int) -> Diameters:
     # The diagonal of its box bounds the diameter of a plane: the largest first, and most need no closer look.
     bounds = [float(np.linalg.norm(np.abs(steps) @ np.ptp(rim, axis=0))) if len(rim) else 0.0 for rim in planes]
     best: tuple[float, int, F64, tuple[int, int]] = (-1.0, 0, np.zeros((0, 2)), (0, 0))
-    for index in np.argsort(-np.array(bounds), kind="stable"):
+    for index in np.argsort(-np.array(bounds), kind="stable").tolist():
         if bounds[index] <= best[0]:
             break
         corners = _hull(planes[index] @ steps.T)
         apart = squareform(pdist(corners))
         i, j = np.unravel_index(int(apart.argmax()), apart.shape)
         if apart[i, j] > best[0]:
-            best = float(apart[i, j]), int(index), corners, (int(i), int(j))
-    longest, index, corners, (i, j) = best
+            best = float(apart[i, j]), index, corners, (int(i), int(j))
+    longest, plane, corners, (one, other) = best
     ends = []
-    for corner in (corners[i], corners[j]):
+    for corner in (corners[one], corners[other]):
         place = np.empty(3)
-        place[axis], place[others] = index, np.linalg.solve(steps, corner)
+        place[axis], place[others] = plane, np.linalg.solve(steps, corner)
         ends.append(_point(mask.index_to_world(place + part.start)))
-    return Diameters(longest, _across(corners, i, j), (ends[0], ends[1]), index + int(part.start[axis]))
+    return Diameters(longest, _across(corners, one, other), (ends[0], ends[1]), plane + int(part.start[axis]))
 
 
 def _rim(plane: NDArray[np.bool_]) -> F64:
-    """Return the outer edge middles of the first and last pixel of every row and column; corners of the hull are here."""
+    """Return the outer edge middles of the ends of every row and column, all corners of the hull among them."""
     found = []
     for turned, order in ((plane, (0, 1)), (plane.T, (1, 0))):
         lines = np.flatnonzero(turned.any(axis=1))

@@ -1,26 +1,37 @@
 """Vessels and other tubes as a tree of centrelines: length, calibre, tortuosity and branch points, in mm.
 
-Source: thinning Lee 1994, doi:10.1006/cgip.1994.1042, and Zhang & Suen 1984, doi:10.1145/357994.358023 (scikit-image)
+The regions are thinned as `thinning` says.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from vesalius.core.errors import ImageContentError, UsageError
 from vesalius.core.mask import Mask
-from vesalius.features.spatial.centrelines import Graph, Path, graph_of, without_spurs
+from vesalius.features.spatial.centrelines import Path, graph_of, without_spurs
 from vesalius.features.spatial.lattice import F64, box_around, check_orthogonal, flat_axes, start_of
 from vesalius.features.spatial.relations import filled_region
+from vesalius.features.spatial.thinning import thinned
 
 _NEARLY_EQUAL = 1.05
 """Largest ratio of spacings that thinning sees as equal; others are first brought to the smallest."""
 _SMOOTH_POINTS = 2.0
 """Standard deviation, in points, of the smoothing that takes the staircase out of a centreline."""
+_SMOOTH_WALL = 0.5
+"""The same for the wall, in voxels."""
+_HALVES = (-1.0, -0.5, 0.0, 0.5, 1.0)
+_TANGENT = 4
+_FARTHEST = 60.0
+"""Points that tell the direction of an end, and how many voxels it is drawn out at most."""
 _LARGEST_GRID = 1 << 29
 
 
@@ -61,12 +72,14 @@ class VesselTree:
         branches: longest first.
         branch_points_mm: LPS, shape (n, 3).
         end_points_mm: LPS, shape (n, 3).
+        volume_ml: of the segment.
     """
 
     segment: str
     branches: tuple[Branch, ...]
     branch_points_mm: F64
     end_points_mm: F64
+    volume_ml: float
 
     @property
     def length_mm(self) -> float:
@@ -77,6 +90,11 @@ class VesselTree:
     def diameter_mm(self) -> float:
         """Return the mean diameter, each branch weighted by its length."""
         return self._mean([float(branch.diameters_mm.mean()) for branch in self.branches])
+
+    @property
+    def equivalent_diameter_mm(self) -> float:
+        """Return the diameter of a round tube of the same volume and length."""
+        return 2 * math.sqrt(self.volume_ml * 1000 / (math.pi * self.length_mm)) if self.length_mm else float("nan")
 
     @property
     def tortuosity(self) -> float:
@@ -111,21 +129,11 @@ def vessel_tree(mask: Mask, segment: str | int | None = None, *, prune: float = 
     inside = filled_region(mask, segment)
     name = mask.segments[mask.label_of(segment) if isinstance(segment, str) else int(mask.array[inside][0])].name
     tube = _Tube.of(mask, inside)
-    graph = without_spurs(graph_of(tube.thinned()), tube.radii, prune)
+    graph = without_spurs(graph_of(thinned(tube.inside)), tube.depth, prune)
     branches = sorted((_branch(path, tube) for path in graph.paths), key=lambda branch: -branch.length_mm)
-    ends = [path.points[k] for path in graph.paths for k, at in ((0, path.ends[0]), (-1, path.ends[1])) if at < 0]
-    free = [] if not ends else [point for path, point in _free_points(graph)]
-    return VesselTree(
-        name, tuple(branches), tube.places(graph.junctions), tube.places(np.array(free).reshape(-1, tube.inside.ndim))
-    )
-
-
-def _free_points(graph: Graph) -> list[tuple[Path, F64]]:
-    found = []
-    for path in graph.paths:
-        if not path.closed:
-            found += [(path, path.points[k]) for k, at in ((0, path.ends[0]), (-1, path.ends[1])) if at < 0]
-    return found
+    free = [path.points[k] for path in graph.paths for k in path.free_ends]
+    ends = tube.places(np.array(free).reshape(-1, tube.inside.ndim))
+    return VesselTree(name, tuple(branches), tube.places(graph.junctions), ends, mask.volume_ml(name))
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,21 +167,50 @@ class _Tube:
         part = np.pad(part, 1)
         start[list(axes)] -= 1
         if spacing.max() / finest > _NEARLY_EQUAL:
-            part = _equal(part, spacing, finest)
-            return cls(part, finest, mask, start, finest / spacing)
+            start[list(axes)] += finest / spacing / 2 - 0.5
+            return cls(_equal(part, spacing, finest), finest, mask, start, finest / spacing)
         return cls(part, float(spacing.mean()), mask, start, np.ones(len(axes)))
 
-    def thinned(self) -> NDArray[np.bool_]:
-        from skimage.morphology import skeletonize
-
-        return np.asarray(skeletonize(self.inside), dtype=bool)
-
-    @property
-    def radii(self) -> F64:
-        """Return the distance to the wall in voxels, 0 outside."""
-        depth = ndimage.distance_transform_edt(self.inside)
+    @cached_property
+    def depth(self) -> F64:
+        """Return about how far the wall is, in voxels, 0 outside."""
         # The wall is half a voxel nearer than the centre of the first voxel outside.
-        return np.asarray(np.maximum(depth - 0.5, 0) * self.inside)
+        return np.asarray(np.maximum(ndimage.distance_transform_edt(self.inside) - 0.5, 0))
+
+    @cached_property
+    def wall(self) -> cKDTree:
+        """Return the places, in voxels, where the slightly smoothed region falls to one half.
+
+        The smoothing takes the staircase out of the wall and leaves a vessel one voxel wide as wide as it is.
+        """
+        soft = ndimage.gaussian_filter(self.inside.astype(np.float32), _SMOOTH_WALL) - 0.5
+        found = []
+        for axis in range(soft.ndim):
+            low, high = np.moveaxis(soft, axis, 0)[:-1], np.moveaxis(soft, axis, 0)[1:]
+            at = np.argwhere((low >= 0) != (high >= 0))
+            one, other = low[tuple(at.T)], high[tuple(at.T)]
+            order = [*range(1, axis + 1), 0, *range(axis + 1, soft.ndim)]
+            points = at.astype(np.float64)
+            points[:, 0] += one / (one - other)
+            found.append(points[:, order])
+        return cKDTree(np.concatenate(found))
+
+    def radii(self, points: F64) -> F64:
+        """Return the distance to the wall in voxels from the best centre across from each point of a line."""
+        along = np.gradient(_smooth(points, closed=False), axis=0) if len(points) > 2 else np.ones_like(points)
+        aside = _across(along)
+        steps = np.array(list(product(_HALVES, repeat=aside.shape[1])))
+        near = (points[:, None] + np.einsum("sk,pkd->psd", steps, aside)).reshape(-1, points.shape[1])
+        inside = ndimage.map_coordinates(self.inside.view(np.uint8), near.T, order=0) > 0
+        far = np.where(inside, self.wall.query(near)[0], 0.0).reshape(len(points), -1)
+        return np.asarray(far.max(axis=1))
+
+    def way_out(self, point: F64, direction: F64) -> float:
+        """Return how far the wall is from a point in a direction, in voxels."""
+        steps = np.arange(0, _FARTHEST, 0.25)
+        along = ndimage.map_coordinates(self.inside.astype(np.float32), (point + steps[:, None] * direction).T, order=1)
+        outside = np.flatnonzero(along < 0.5)
+        return float(steps[outside[0]]) if len(outside) else 0.0
 
     def places(self, points: F64) -> F64:
         """Return LPS mm of points in voxels of this grid."""
@@ -188,8 +225,8 @@ def _equal(part: NDArray[np.bool_], spacing: F64, finest: float) -> NDArray[np.b
 
     Source: Raya & Udupa 1990, doi:10.1109/42.52980
     """
-    ratio = spacing / finest
-    shape = tuple(int(n) for n in np.floor((np.array(part.shape) - 1) * ratio) + 1)
+    step = finest / spacing
+    shape = tuple(int(n) for n in np.rint(np.array(part.shape) / step))
     if np.prod(shape) > _LARGEST_GRID:
         raise ImageContentError(
             "the segment is too large to be measured at equal spacings",
@@ -200,22 +237,35 @@ def _equal(part: NDArray[np.bool_], spacing: F64, finest: float) -> NDArray[np.b
         ~part, sampling=spacing
     )
     # Distances to the nearest centre of the other kind jump by one voxel at the wall, which lies in the middle.
-    result = ndimage.affine_transform(depth.astype(np.float32), 1 / ratio, output_shape=shape, order=1)
-    return np.asarray(result > 0)
+    # Voxels are cut into parts, first edge on first edge: with centres on centres a width would lose its halves.
+    grid = {"offset": step / 2 - 0.5, "output_shape": shape, "mode": "nearest"}
+    result = ndimage.affine_transform(depth.astype(np.float32), step, order=1, **grid) > 0
+    whole = np.ones((3,) * part.ndim)
+    if ndimage.label(result, whole)[1] != ndimage.label(part, whole)[1]:
+        # A thin vessel that runs flat through thick slices would come apart: its voxels are kept as boxes.
+        result = ndimage.affine_transform(part.view(np.uint8), step, order=0, **grid) > 0
+    return np.asarray(result)
 
 
 def _branch(path: Path, tube: _Tube) -> Branch:
-    points, radii = path.points, tube.radii
-    along = ndimage.map_coordinates(radii, points.T, order=1, mode="nearest")
-    smooth = _smooth(points, path.closed)
-    if not path.closed and len(points) > 1:
-        tips = [(k, float(along[k])) for k, at in ((0, path.ends[0]), (-1, path.ends[1])) if at < 0]
-        smooth = _drawn_out(smooth, dict(tips))
+    smooth = _smooth(path.points, path.closed)
+    for end in path.free_ends:
+        smooth = _drawn_out(smooth, end, tube)
     places = tube.places(smooth)
     length = float(np.linalg.norm(np.diff(places, axis=0), axis=1).sum())
     chord = 0.0 if path.closed else float(np.linalg.norm(places[-1] - places[0]))
-    diameters = 2 * tube.spacing_mm * np.asarray(along, dtype=np.float64)
-    return Branch(places, length, chord, diameters, 0 if path.closed else sum(at < 0 for at in path.ends))
+    return Branch(places, length, chord, 2 * tube.spacing_mm * tube.radii(path.points), len(path.free_ends))
+
+
+def _across(along: F64) -> F64:
+    """Return unit vectors perpendicular to each direction: one in 2-D, two in 3-D; shape (n, k, dimensions)."""
+    unit = along / np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)
+    if along.shape[1] == 2:
+        return np.asarray(np.stack([-unit[:, 1], unit[:, 0]], axis=1)[:, None])
+    helper = np.eye(3)[np.abs(unit).argmin(axis=1)]
+    one = np.cross(unit, helper)
+    one /= np.maximum(np.linalg.norm(one, axis=1, keepdims=True), 1e-9)
+    return np.stack([one, np.cross(unit, one)], axis=1)
 
 
 def _smooth(points: F64, closed: bool) -> F64:
@@ -231,13 +281,12 @@ def _smooth(points: F64, closed: bool) -> F64:
     return np.asarray(smooth[reach:-reach])
 
 
-def _drawn_out(points: F64, tips: dict[int, float]) -> F64:
-    """Return the line with free ends drawn out straight to the wall."""
-    for end, length in tips.items():
-        back = points[min(len(points) - 1, 4)] if end == 0 else points[max(0, len(points) - 5)]
-        way = points[end] - back
-        size = float(np.linalg.norm(way))
-        if size > 0:
-            tip = points[end] + way / size * length
-            points = np.concatenate([tip[None], points] if end == 0 else [points, tip[None]])
-    return points
+def _drawn_out(points: F64, end: int, tube: _Tube) -> F64:
+    """Return the line with one end (0 or -1) drawn out straight to the wall."""
+    back = points[min(len(points) - 1, _TANGENT)] if end == 0 else points[max(0, len(points) - 1 - _TANGENT)]
+    way = points[end] - back
+    size = float(np.linalg.norm(way))
+    if not size:
+        return points
+    tip = points[end] + way / size * tube.way_out(points[end], way / size)
+    return np.concatenate([tip[None], points] if end == 0 else [points, tip[None]])

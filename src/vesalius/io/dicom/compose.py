@@ -20,7 +20,7 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.multival import MultiValue
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from vesalius import __version__
 from vesalius.core.code import Code
@@ -285,15 +285,19 @@ def referenced_series(headers: Sequence[Dataset]) -> list[Dataset]:
     return items
 
 
-def to_bytes(dataset: Dataset) -> bytes:
-    """Return the file (DICOM part 10, explicit little endian); the same data set gives the same bytes."""
+def to_bytes(dataset: Dataset, *, implicit: bool = False) -> bytes:
+    """Return the file (DICOM part 10, little endian); the same data set gives the same bytes.
+
+    Args:
+        implicit: without value representations, which decimal strings of more than 64 kB need (long contours).
+    """
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
     meta.ImplementationClassUID = UID(_IMPLEMENTATION)
     meta.ImplementationVersionName = f"VESALIUS_{__version__}"[:16]
     dataset.file_meta = meta
     buffer = BytesIO()
-    pydicom.dcmwrite(buffer, dataset, enforce_file_format=True, implicit_vr=False, little_endian=True)
+    pydicom.dcmwrite(buffer, dataset, enforce_file_format=True, implicit_vr=implicit, little_endian=True)
     return buffer.getvalue()

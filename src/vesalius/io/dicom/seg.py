@@ -54,7 +54,7 @@ def from_mask(mask: Mask, headers: Sequence[Dataset], *, name: str, origin: Orig
         UnsupportedError: the source is of a kind that a segmentation cannot refer to.
     """
     headers = _in_order(headers)
-    turned, matched = _on_source(mask, headers)
+    turned, matched = on_source(mask, headers)
     labels = list(mask.segments)
     series = SeriesLabel("SEG", SERIES_NUMBER, f"{origin.application}: {name}", f"seg {name}")
     label = ObjectLabel(SegmentationStorage, f"seg {name}", series)
@@ -72,7 +72,7 @@ def from_mask(mask: Mask, headers: Sequence[Dataset], *, name: str, origin: Orig
 def fits(mask: Mask, headers: Sequence[Dataset]) -> bool:
     """Return whether the slices of a mask are those of the source images, turned or not."""
     try:
-        _on_source(mask, headers)
+        on_source(mask, headers)
     except GeometryError:
         return False
     return True
@@ -90,8 +90,12 @@ def _in_order(headers: Sequence[Dataset]) -> list[Dataset]:
     return [header for header, _ in sorted(found, key=key)]
 
 
-def _on_source(mask: Mask, headers: Sequence[Dataset]) -> tuple[Mask, list[Placement]]:
-    """Return the mask turned so that its rows and columns are those of the source, and the place of each slice."""
+def on_source(mask: Mask, headers: Sequence[Dataset]) -> tuple[Mask, list[Placement]]:
+    """Return the mask turned so that its rows and columns are those of the source, and the place of each slice.
+
+    Raises:
+        GeometryError: the slices of the mask are not those of the source.
+    """
     if not headers:
         raise GeometryError("a segmentation needs the headers of its source images", found="none")
     places = [place for header in headers for place in placing.of_frames(header)]

@@ -30,6 +30,9 @@ FLUID_RAMP_LIMIT = 0.6
 FLUID_SD_LIMIT = 0.22
 CORTEX_SD_LIMIT = 0.24
 WHITE_SD_SHARE = 0.8
+TIE_LIMITS = (0.7, 2.0)
+"""Distance of bone and fluid in standard deviations up to which they are one, and from which they are two."""
+
 BACKGROUND_BINS = 2.0
 BRAIN = tuple(GAUSSIANS)
 
@@ -107,7 +110,33 @@ def refreshed(densities: Densities, histogram: F64) -> Densities:
             row = gaussian_filter1d(histogram[index], 5.0, mode="nearest")
         row = np.maximum(row / max(row.sum(), 1e-9), 0)
         densities.table[index] = 0.995 * row + 0.005 / BINS
+    if not densities.stripped:
+        _tie_bone_to_fluid(densities)
     return densities
+
+
+def _tie_bone_to_fluid(densities: Densities) -> None:
+    """Make bone and fluid equally likely where both are dark, as far as their brightness cannot be told apart.
+
+    Otherwise a small difference, grown by expectation maximisation itself, moves the inner table by millimetres.
+    """
+    fluid, bone = (densities.table[CLASSES.index(n)] for n in ("fluid", "bone"))
+    border = int(np.clip(0.5 * (densities.mean("fluid") + densities.mean("cortex")), 1, BINS - 1))
+    dark = slice(0, border)
+    mean_f, sd_f = _moments(fluid[dark])
+    mean_b, sd_b = _moments(bone[dark])
+    distance = abs(mean_f - mean_b) / max(np.hypot(sd_f, sd_b) / np.sqrt(2), 1.0)
+    trust = float(np.clip((distance - TIE_LIMITS[0]) / (TIE_LIMITS[1] - TIE_LIMITS[0]), 0, 1))
+    pooled = 0.5 * (fluid[dark] + bone[dark])
+    for row in (fluid, bone):
+        row[dark] = trust * row[dark] + (1 - trust) * pooled
+
+
+def _moments(row: F32) -> tuple[float, float]:
+    weight = row.astype(np.float64) / max(float(row.sum()), 1e-9)
+    centres = _CENTRES[: len(row)]
+    mean = float((weight * centres).sum())
+    return mean, float(np.sqrt((weight * (centres - mean) ** 2).sum()))
 
 
 def update(densities: Densities, histogram: F64) -> Densities:

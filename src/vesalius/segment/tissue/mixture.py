@@ -19,6 +19,11 @@ Bins = NDArray[np.int16]
 
 PROPORTION_PRIOR = 500.0
 PROPORTION_LIMITS = (0.2, 5.0)
+PROPORTION_GROUPS = ((0,), (1,), (2,), (3,), (4, 5, 6), (7,), (8,))
+"""Classes that share a proportion: fluid, dura and bone look alike, only the atlas may share space between them."""
+
+RIM_LIMITS = (0.7, 1.6)
+
 SHARP = ("cortex", "deep_grey", "white", "stem")
 """Classes whose brightness informs the bias field; fluid does not, its border is the least certain."""
 
@@ -102,13 +107,27 @@ def rescaled(prior: F32, proportions: F32) -> F32:
     return scaled
 
 
+def effective(proportions: F32) -> F32:
+    """Return the proportions with bone and dura lowered where there is much fluid, and the other way round.
+
+    Wide sulci and ventricles go with a wide rim of fluid under the inner table, which itself is not visible on T1.
+    """
+    result = proportions.copy()
+    rim = float(np.clip(proportions[4], *RIM_LIMITS))
+    result[[5, 6]] = proportions[4] / rim
+    return result
+
+
 def new_proportions(prior: F32, shares: F32, proportions: F32) -> F32:
     """Return how much more or less of each class this head has than the atlas expects.
 
     Source: Ashburner and Friston 2005, Unified segmentation, doi:10.1016/j.neuroimage.2005.02.018.
     """
     expected = (prior / np.einsum("k,kn->n", proportions, prior)).sum(axis=1)
-    ratio = (shares.sum(axis=1) + PROPORTION_PRIOR) / (expected + PROPORTION_PRIOR)
+    found = shares.sum(axis=1)
+    ratio = np.empty_like(found)
+    for group in map(list, PROPORTION_GROUPS):
+        ratio[group] = (found[group].sum() + PROPORTION_PRIOR) / (expected[group].sum() + PROPORTION_PRIOR)
     return np.clip(ratio / ratio.mean(), *PROPORTION_LIMITS).astype(np.float32)
 
 
@@ -129,7 +148,7 @@ def fit_mixture(head: Template, fit: Fit, prior: F32, steps: int, *, first: bool
         bins = binned(value, fit.reference)
         if first and step == 0:
             fit.densities = from_histograms(free_histograms(local, bins), stripped=fit.stripped)
-        shares, total = posterior(rescaled(local, fit.proportions), fit.densities.table, bins)
+        shares, total = posterior(rescaled(local, effective(fit.proportions)), fit.densities.table, bins)
         fit.trace.append(float(np.log(total).mean()))
         fit.densities = update(fit.densities, class_histograms(shares, bins))
         fit.proportions = new_proportions(local, shares, fit.proportions)

@@ -18,6 +18,7 @@ from vesalius.segment.tissue.mixture import (
     Template,
     binned,
     class_histograms,
+    effective,
     posterior,
     rescaled,
 )
@@ -140,7 +141,7 @@ def classify(
     found = places(prior, box, affine, atlas, fit)
     log_bias = _sampled(head.basis.field(fit.coefficients), found.aligned)
     bins = binned(part.reshape(-1)[found.active] * np.exp(-log_bias), fit.reference)
-    priors = rescaled(found.priors, fit.proportions)
+    priors = rescaled(found.priors, effective(fit.proportions))
     densities = fit.densities
     thin = slice(None, None, THINNING)
     for _ in range(steps):
