@@ -202,6 +202,8 @@ def real_acceptances(found: dict[str, Volume]) -> Iterator[Image]:
             factors = tuple(max(1, round(target / s)) for s in volume.spacing_mm)
             if max(volume.spacing_mm) < target:
                 yield Image("real T1 head", f"{name} {target:.0f} mm", True, "real", averaged(volume, factors))
+        scaled = ((volume.array - volume.array.mean()) / volume.array.std()).astype(np.float32)
+        yield Image("real T1 head", f"{name} z-score", True, "real", replace(volume, array=scaled))
 
 
 def real_refusals(data: Path, found: dict[str, Volume]) -> Iterator[Image]:

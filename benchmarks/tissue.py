@@ -1,6 +1,7 @@
 """Leave-out figures of the tissue engine.
 
-    python benchmarks/tissue.py DATA [--cache DIR] [--fold-size 1] [--heads 01 05] [--cases heads icbm real] [--json FILE]
+    python benchmarks/tissue.py DATA [--cache DIR] [--fold-size 1] [--heads 01 05] [--cases heads icbm real]
+        [--no-easy] [--json FILE]
 
 DATA is the folder that holds `synthseg_label_maps`. Every simulated head is segmented with an atlas that was built
 without it; atlases are kept in the cache folder. Beside each head stand a plain Gaussian mixture that is given the true

@@ -11,12 +11,14 @@ import tempfile
 from pathlib import Path
 
 
-def template(folder: Path) -> Path:
+def write_template(folder: Path) -> Path:
     """Write the 1 mm template that nilearn carries (nothing is downloaded) and return its path."""
     from nilearn.datasets import load_mni152_template
 
     path = folder / "icbm152_t1.nii.gz"
-    load_mni152_template(resolution=1).to_filename(path)
+    template = load_mni152_template(resolution=1)
+    template.header.set_xyzt_units("mm")  # the carried file leaves the unit open; the template is published in mm
+    template.to_filename(path)
     return path
 
 
@@ -24,7 +26,7 @@ def main(out: Path) -> int:
     """Run `vesalius analyze` on the template and say where the report is."""
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        study = template(Path(folder))
+        study = write_template(Path(folder))
         vesalius = Path(sys.executable).parent / "vesalius"
         command = [vesalius, "analyze", study, "--application", "brain-mri", "--out", out]
         code = subprocess.run(command, check=False).returncode

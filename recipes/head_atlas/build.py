@@ -197,6 +197,11 @@ def inverted(field: NDArray[np.float32], rounds: int = 6) -> NDArray[np.float32]
     return inverse
 
 
+def sharpness(atlas: Atlas) -> float:
+    """Return the mean over the brain of the sum of squared probabilities; 1 when every voxel is certain."""
+    return float((atlas.probabilities[:, atlas.brain > 0.5] ** 2).sum(axis=0).mean())
+
+
 def build(heads: Sequence[Head], rounds: int = 2, report: bool = False) -> Atlas:
     """Return the atlas of the heads."""
     matrices = [start_matrix(h) for h in heads]
@@ -208,7 +213,8 @@ def build(heads: Sequence[Head], rounds: int = 2, report: bool = False) -> Atlas
         matrices = centred([p.matrix for p in poses])
         atlas = averaged([fractions(h, m) for h, m in zip(heads, matrices, strict=True)], len(heads))
         if report:
-            sys.stderr.write("sharpness %.3f affine " % float((atlas.probabilities[:, atlas.brain > 0.5] ** 2).sum(axis=0).mean()) + " ".join(f"{p.log_likelihood:.3f}" for p in poses) + "\n")
+            scores = " ".join(f"{p.log_likelihood:.3f}" for p in poses)
+            sys.stderr.write(f"affine {scores}; sharpness {sharpness(atlas):.3f}\n")
     fields: list[NDArray[np.float32] | None] = [None] * len(heads)
     for _ in range(rounds):
         fields = [field_of(h, m, atlas, f) for h, m, f in zip(heads, matrices, fields, strict=True)]
@@ -216,8 +222,7 @@ def build(heads: Sequence[Head], rounds: int = 2, report: bool = False) -> Atlas
             [fractions(h, m, inverted(f)) for h, m, f in zip(heads, matrices, fields, strict=True) if f is not None],
             len(heads))
         if report:
-            sharpness = float((atlas.probabilities[:, atlas.brain > 0.5] ** 2).sum(axis=0).mean())
-            sys.stderr.write(f"deformable: sharpness {sharpness:.3f}\n")
+            sys.stderr.write(f"deformable; sharpness {sharpness(atlas):.3f}\n")
     return replace(atlas, heads=len(heads))
 
 

@@ -287,9 +287,10 @@ def test_holes_by_a_second_outline_and_by_a_keyhole(tmp_path):
 def test_outlines_through_pixel_centres_keep_their_pixels(tmp_path):
     """OpenCV and others outline along the centres of boundary pixels: these belong to the region."""
     box = [(10, 12), (10, 30), (25, 30), (25, 12)]
-    (roi,) = rtstruct.read(foreign({"box": [(4, box)]}, tmp_path), GRID)
+    one, two = [(33, 40)], [(35, 40), (35, 41)]
+    (roi,) = rtstruct.read(foreign({"box": [(4, box), (4, one), (4, two)]}, tmp_path), GRID)
     expected = np.zeros((40, 50), bool)
-    expected[10:26, 12:31] = True
+    expected[10:26, 12:31] = expected[33, 40] = expected[35, 40:42] = True
     np.testing.assert_array_equal(roi.mask.array[4] > 0, expected)
 
 
@@ -302,7 +303,7 @@ def test_gaps_crossings_repeats_and_other_things_are_told(tmp_path):
         "repeated": [(3, circle(8)), (3, circle(8))],
         "tiny": [(3, circle(0.1, (20.5, 24.5))), (3, circle(8))],
         "points": [(3, [(5, 5)], "POINT"), (3, [(1, 1), (2, 2), (3, 1)], "OPEN_PLANAR")],
-        "beyond": [(3, circle(15, (20, 45)))],
+        "beyond": [(3, circle(15, (20.3, 45.2)))],
     }
     found = {roi.name: roi for roi in rtstruct.read(foreign(shapes, tmp_path), GRID)}
     assert found["gap"].missing_slices == (3, 4)
@@ -316,7 +317,7 @@ def test_gaps_crossings_repeats_and_other_things_are_told(tmp_path):
     assert found["points"].mask.array.sum() == 0
     assert found["beyond"].clipped
     assert not found["gap"].clipped
-    np.testing.assert_array_equal(found["beyond"].mask.array[3] > 0, polygon2mask((40, 50), circle(15, (20, 45))))
+    np.testing.assert_array_equal(found["beyond"].mask.array[3] > 0, polygon2mask((40, 50), circle(15, (20.3, 45.2))))
     told = rtstruct.describe(tmp_path / "foreign.dcm")
     assert told.rois[0].name == "gap"
     assert told.rois[5].contours == {"POINT": 1, "OPEN_PLANAR": 1}

@@ -26,7 +26,14 @@ from written import (
 )
 
 from vesalius.core import Code, Mask, Segment
-from vesalius.core.errors import GeometryError, IrregularGeometryError, LimitError, ReadError, UnsupportedError
+from vesalius.core.errors import (
+    GeometryError,
+    IrregularGeometryError,
+    LimitError,
+    ReadError,
+    UnsupportedError,
+    UsageError,
+)
 from vesalius.io.dicom import placing, seg
 
 
@@ -282,6 +289,34 @@ def test_segmentations_of_others(data_root: Path):
             seg.read(folder / name)
     with pytest.raises(IrregularGeometryError):
         seg.read(folder / "seg_image_sm_dots.dcm")
+
+
+def test_overlapping_segments_are_masks_of_their_own(data_root: Path):
+    path = data_root / "dicom_highdicom" / "seg_image_ct_binary_overlap.dcm"
+    theirs = highdicom.seg.segread(path).get_volume(combine_segments=False)
+    masks = seg.read_apart(path)
+    flipped = theirs.affine[:3, 0] @ masks[0].affine[:3, 0] < 0
+    for number, mask in enumerate(masks):
+        expected = theirs.array[..., number]
+        np.testing.assert_array_equal(mask.array > 0, (expected[::-1] if flipped else expected) > 0)
+    assert ((masks[0].array > 0) & (masks[1].array > 0)).any()
+    with pytest.raises(UnsupportedError, match="read_apart"):
+        seg.read(path)
+
+
+@pytest.mark.parametrize("name", ["seg_image_ct_true_fractional", "seg_image_ct_binary_fractional"])
+def test_fractions_above_a_named_threshold(name, data_root: Path):
+    path = data_root / "dicom_highdicom" / f"{name}.dcm"
+    theirs = highdicom.seg.segread(path).get_volume(combine_segments=False, rescale_fractional=True)
+    for threshold in (0.3, 0.5, 0.9):
+        mask = seg.read(path, threshold=threshold)
+        flipped = theirs.affine[:3, 0] @ mask.affine[:3, 0] < 0
+        expected = (theirs.array[::-1] if flipped else theirs.array)[..., 0] >= threshold
+        np.testing.assert_array_equal(mask.array > 0, expected)
+    with pytest.raises(UnsupportedError, match="name one"):
+        seg.read(path)
+    with pytest.raises(UsageError, match="at most 1"):
+        seg.read(path, threshold=1.5)
 
 
 def test_damaged_files_are_refused(tmp_path):

@@ -86,6 +86,12 @@ def test_a_few_lost_voxels_are_no_objection() -> None:
     assert ids(replace(smooth(), array=array)) == []
 
 
+def test_a_constant_background_other_than_zero_is_no_label_map() -> None:
+    volume = smooth()
+    array = np.where(volume.array > 100, volume.array, 0)
+    assert ids(replace(volume, array=((array - array.mean()) / array.std()).astype(np.float32))) == []
+
+
 def test_neighbour_correlation_is_one_for_a_ramp_and_none_for_noise() -> None:
     ramp = np.broadcast_to(np.arange(40.0)[None, :, None], (30, 40, 36))
     assert neighbour_correlation(ramp) == pytest.approx(1.0)

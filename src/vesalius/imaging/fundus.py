@@ -28,7 +28,7 @@ DARK = 0.12
 LEAST_FIELD = 0.15
 """Smallest part of the picture that is believed to be a field."""
 ROUND = 0.01
-"""A point of the border this close to a circle lies on it, as a part of the radius."""
+"""A point of the border this close to a circle lies on it, as a part of its radius."""
 ON_CIRCLE = 0.5
 """Share of the border that must lie on the circle."""
 LEAST_BORDER = 60
@@ -98,7 +98,7 @@ def _circle(lit: NDArray[np.bool_]) -> tuple[float, float, float] | None:
     points = np.argwhere(border).astype(np.float64)
     if len(points) < LEAST_BORDER:
         return None
-    near = _consensus(points, 0.5 * float(np.sqrt(lit.sum() / np.pi)))
+    near = _consensus(points, float(np.sqrt(lit.sum() / np.pi)))
     if near is None or near.mean() < ON_CIRCLE:
         return None
     points = points[near]
@@ -109,8 +109,11 @@ def _circle(lit: NDArray[np.bool_]) -> tuple[float, float, float] | None:
     return float(solution[0]), float(solution[1]), radius + 0.5
 
 
-def _consensus(points: NDArray[np.float64], least_radius: float) -> NDArray[np.bool_] | None:
+def _consensus(points: NDArray[np.float64], size: float) -> NDArray[np.bool_] | None:
     """Return which points lie on the circle through three of them that most others lie on.
+
+    Args:
+        size: radius of a disc as large as what is lit; the circle's is half to four times that.
 
     Source: RANSAC, Fischler 1981, doi:10.1145/358669.358692; the triples are the same in every run.
     """
@@ -118,12 +121,12 @@ def _consensus(points: NDArray[np.float64], least_radius: float) -> NDArray[np.b
     best: NDArray[np.bool_] | None = None
     for one, two, three in points[picks]:
         system = 2 * np.array([two - one, three - one])
-        if abs(np.linalg.det(system)) < 1e-3 * least_radius**2:
+        if abs(np.linalg.det(system)) < 1e-3 * size**2:
             continue
         centre = np.linalg.solve(system, [two @ two - one @ one, three @ three - one @ one])
         radius = float(np.linalg.norm(one - centre))
-        near = np.abs(np.hypot(*(points - centre).T) - radius) <= max(ROUND * radius, 1.0)
-        if radius >= least_radius and (best is None or near.sum() > best.sum()):
+        near = np.abs(np.hypot(*(points - centre).T) - radius) <= max(ROUND * size, 1.0)
+        if size / 2 <= radius <= 4 * size and (best is None or near.sum() > best.sum()):
             best = near
     return best
 

@@ -155,8 +155,16 @@ def apply_alignment(
     source = moving.array.astype(np.float32)
     array = map_coordinates(source, place, order=order, mode="constant", cval=fill, output=np.float32)
     result = fixed.with_array(array, "apply_alignment", order=order)
-    return Volume(result.array, result.affine, result.frame, result.spacing, moving.history + result.history[-1:],
-                  moving.modality, None, moving.unit)
+    return Volume(
+        result.array,
+        result.affine,
+        result.frame,
+        result.spacing,
+        moving.history + result.history[-1:],
+        moving.modality,
+        None,
+        moving.unit,
+    )
 
 
 def _sample(field: Volume, points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -199,7 +207,8 @@ def _image(volume: Volume) -> SimpleITK.Image:
     if volume.axis is not None or volume.frame is not Frame.PATIENT or volume.is_sheared:
         raise GeometryError(
             "registration works on 3-D volumes in patient space with orthogonal axes",
-            found=repr(volume), fix="take one element of the fourth axis, or resample a sheared volume first",
+            found=repr(volume),
+            fix="take one element of the fourth axis, or resample a sheared volume first",
         )
     image = sitk.GetImageFromArray(np.ascontiguousarray(volume.array, dtype=np.float32))
     spacing = np.array(volume.spacing_mm)

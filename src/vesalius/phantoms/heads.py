@@ -158,7 +158,8 @@ def smooth_field(
     total -= total.min()
     total /= max(float(total.max()), 1e-6)
     low, high = limits
-    return total * np.float32(high - low) + np.float32(low)
+    spanned: NDArray[np.float32] = total * np.float32(high - low) + np.float32(low)
+    return spanned
 
 
 def _painted(array: NDArray[np.generic], options: HeadOptions, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -191,7 +192,8 @@ def _rician(image: NDArray[np.float32], noise: float, rng: np.random.Generator) 
     imaginary *= np.float32(noise)
     imaginary *= imaginary
     real += imaginary
-    return np.sqrt(real, out=real)
+    magnitude: NDArray[np.float32] = np.sqrt(real, out=real)
+    return magnitude
 
 
 def _heights_mm(grid: Mask) -> NDArray[np.float32]:

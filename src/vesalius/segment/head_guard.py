@@ -141,6 +141,8 @@ def _grid_objections(volume: Volume, limits: GridLimits) -> list[Message]:
 FEWEST_VALUES = 24
 """An image with fewer distinct values is a label map or a drawing."""
 
+SAMPLED_SLICES = 24
+
 MOST_EQUAL = 0.6
 """Share of neighbours off the background with exactly the same value: 0.04-0.13 in real heads, 0.9 in label maps."""
 
@@ -170,7 +172,7 @@ def _voxel_objections(volume: Volume) -> list[Message]:
 
 
 def neighbour_correlation(array: NDArray[Any]) -> float:
-    """Return the correlation of in-plane neighbours in the middle half of an image, -1..1; 0 when it is constant."""
+    """Return the correlation of in-plane neighbours, -1..1; 0 when the image is constant."""
     best = -1.0
     for first, second in _neighbours(array):
         spread = first.std() * second.std()
@@ -180,17 +182,22 @@ def neighbour_correlation(array: NDArray[Any]) -> float:
 
 
 def _equal_neighbours(array: NDArray[Any]) -> float:
-    pairs = ((first, second, first != 0) for first, second in _neighbours(array))
-    return max(float((first == second)[there].mean()) if there.any() else 0.0 for first, second, there in pairs)
+    shares = []
+    for first, second in _neighbours(array):
+        values, counts = np.unique(first, return_counts=True)
+        there = first != values[np.argmax(counts)]
+        shares.append(float((first == second)[there].mean()) if there.any() else 0.0)
+    return max(shares)
 
 
 def _neighbours(array: NDArray[Any]) -> Iterator[tuple[F64, F64]]:
-    """Yield the values of in-plane neighbours in the middle half of an image, along each of the two finer axes."""
-    middle = array[tuple(slice(n // 4, max(n // 4 + 1, n - n // 4)) for n in array.shape)]
-    middle = np.nan_to_num(middle.astype(np.float64))
+    """Yield the values of in-plane neighbours in some slices, along each of the two finer axes."""
     thickest = int(np.argmin(array.shape))
+    count = array.shape[thickest]
+    chosen = np.unique(np.linspace(0.2 * count, 0.8 * count, SAMPLED_SLICES).astype(int).clip(0, count - 1))
+    slices = np.nan_to_num(np.take(array, chosen, axis=thickest).astype(np.float64))
     for axis in (a for a in range(3) if a != thickest):
-        yield np.delete(middle, -1, axis=axis).ravel(), np.delete(middle, 0, axis=axis).ravel()
+        yield np.delete(slices, -1, axis=axis).ravel(), np.delete(slices, 0, axis=axis).ravel()
 
 
 def measure_head(volume: Volume, atlas: Atlas | None = None) -> HeadEvidence:
@@ -201,7 +208,9 @@ def measure_head(volume: Volume, atlas: Atlas | None = None) -> HeadEvidence:
         atlas: default the one shipped.
     """
     template = atlas or load_atlas()
-    image = np.nan_to_num(volume.array.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    image = np.nan_to_num(volume.array.astype(np.float32), copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    # Brightness below zero comes from a z-score or a filter; a multiplicative field needs a scale that starts at zero.
+    image -= np.float32(min(0.0, float(np.percentile(image[::2, ::2, ::2], 0.1))))
     affine = np.array(volume.affine)
     pose = alignment.align(image, affine, template)
     turned = _turned_pose(image, affine, template)

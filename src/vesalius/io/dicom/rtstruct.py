@@ -358,10 +358,9 @@ def _contours(item: Dataset | None) -> tuple[list[F64], dict[str, int]]:
             raise LimitError(
                 "too many contour points", found=f"more than {MAX_POINTS}", expected="an outline per slice"
             )
-        if len(points) >= 3:
+        # One or two points are how a program that draws through pixel centres outlines one or two pixels.
+        if len(points):
             areas.append(points)
-        else:
-            left_out[f"{kind} of fewer than 3 points"] += 1
     return areas, dict(left_out)
 
 

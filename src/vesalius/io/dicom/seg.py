@@ -1,4 +1,4 @@
-"""Masks as DICOM Segmentation (BINARY), and back.
+"""Masks as DICOM Segmentation (BINARY), and back (BINARY and FRACTIONAL).
 
 Every slice of the stack is written for every segment, empty ones too: the grid of the source can be read from the
 segmentation alone, in any viewer.
@@ -7,7 +7,8 @@ segmentation alone, in any viewer.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,13 @@ from pydicom.uid import SegmentationStorage
 from pydicom.valuerep import format_number_as_ds
 
 from vesalius.core.code import Code
-from vesalius.core.errors import GeometryError, IrregularGeometryError, ReadError, UnsupportedError
+from vesalius.core.errors import GeometryError, IrregularGeometryError, ReadError, UnsupportedError, UsageError
 from vesalius.core.grid import Affine
 from vesalius.core.mask import Mask, Segment
 from vesalius.io.dicom import compose, limits, placing
 from vesalius.io.dicom.compose import ObjectLabel, Origin, SeriesLabel
 from vesalius.io.dicom.placing import Placement
-from vesalius.io.dicom.values import first, items, quiet, text, whole
+from vesalius.io.dicom.values import PARSE_ERRORS, first, items, quiet, text, whole
 
 if TYPE_CHECKING:
     import highdicom
@@ -281,15 +282,59 @@ def _finish(dataset: Dataset, headers: Sequence[Dataset], label: ObjectLabel, or
         item.DimensionOrganizationUID = organization
 
 
-def read(path: Path | str) -> Mask:
-    """Return a BINARY segmentation as a mask on the grid of its frames, LPS mm.
+def read(path: Path | str, *, threshold: float | None = None) -> Mask:
+    """Return a segmentation as a mask on the grid of its frames, LPS mm.
+
+    Args:
+        threshold: 0..1, from which a FRACTIONAL segmentation counts as inside; needed for these, unused for BINARY.
 
     Raises:
-        UnsupportedError: not a BINARY segmentation, or segments that overlap.
+        UnsupportedError: another kind of object, FRACTIONAL without a threshold, or segments that overlap.
         IrregularGeometryError: the frames do not lie on one grid.
         LimitError: declared sizes do not fit the file.
         ReadError: the file is damaged.
     """
+    frames, affine, (segments, labels) = _opened(path, threshold)
+    kind = np.uint8 if max(segments, default=0) < 256 else np.uint16
+    result = np.zeros(frames.shape, dtype=kind)
+    for number, (index, segment, inside) in enumerate(frames, start=1):
+        if result[index][inside].any():
+            raise UnsupportedError(
+                "segments overlap; a mask has one label per voxel", found=f"frame {number}", fix="use seg.read_apart"
+            )
+        result[index][inside] = labels[segment]
+    return Mask(result, affine, segments=segments)
+
+
+def read_apart(path: Path | str, *, threshold: float | None = None) -> tuple[Mask, ...]:
+    """Return a mask of one segment for each segment, which may overlap; arguments and errors as in `read`."""
+    frames, affine, (segments, labels) = _opened(path, threshold)
+    arrays = {label: np.zeros(frames.shape, np.uint8 if label < 256 else np.uint16) for label in segments}
+    for index, segment, inside in frames:
+        arrays[labels[segment]][index][inside] = labels[segment]
+    return tuple(Mask(arrays[label], affine, segments={label: segments[label]}) for label in segments)
+
+
+@dataclass(frozen=True, eq=False)
+class _Frames:
+    """The frames of a segmentation: slice index, segment number and where it is inside."""
+
+    dataset: Dataset
+    indices: NDArray[np.int64]
+    threshold: float | None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return int(self.indices.max()) + 1, int(self.dataset.Rows), int(self.dataset.Columns)
+
+    def __iter__(self) -> Iterator[tuple[int, int, NDArray[np.bool_]]]:
+        planes = _planes(self.dataset, len(self.indices), self.threshold)
+        yield from zip(self.indices.tolist(), _numbers(self.dataset), planes, strict=True)
+
+
+def _opened(
+    path: Path | str, threshold: float | None
+) -> tuple[_Frames, Affine, tuple[dict[int, Segment], dict[int, int]]]:
     import pydicom
 
     place = Path(path)
@@ -300,24 +345,49 @@ def read(path: Path | str) -> Mask:
             rows, columns = whole(dataset, "Rows") or 0, whole(dataset, "Columns") or 0
         except (OSError, ValueError, AttributeError, pydicom.errors.InvalidDicomError) as error:
             raise ReadError("the segmentation cannot be read", found=type(error).__name__) from error
-        _check_kind(dataset)
-        limits.check_declared_size(-(-frames * rows * columns // 8), source, frames)
+        _check_kind(dataset, threshold)
+        bits = 1 if text(dataset, "SegmentationType") == "BINARY" else 8
+        limits.check_declared_size(-(-frames * rows * columns * bits // 8), source, frames)
         places = placing.of_frames(dataset)
         if len(places) != frames:
             raise IrregularGeometryError("the frames of the segmentation do not tell where they lie")
         affine, indices = _grid(places)
-        segments, labels = _segments_of(dataset)
-        return Mask(_labels(dataset, indices, labels), affine, segments=segments)
+        return _Frames(dataset, indices, threshold), affine, _segments_of(dataset)
 
 
-def _check_kind(dataset: Dataset) -> None:
+def _check_kind(dataset: Dataset, threshold: float | None) -> None:
     kind = text(dataset, "SegmentationType")
-    if text(dataset, "SOPClassUID") != SegmentationStorage or kind != "BINARY":
+    if text(dataset, "SOPClassUID") != SegmentationStorage or kind not in ("BINARY", "FRACTIONAL"):
         raise UnsupportedError(
-            "only BINARY segmentations are read",
+            "only BINARY and FRACTIONAL segmentations are read",
             found=f"SOP class {text(dataset, 'SOPClassUID')}, type {kind or 'not told'}",
-            expected="Segmentation Storage, BINARY",
+            expected="Segmentation Storage, BINARY or FRACTIONAL",
         )
+    if kind == "FRACTIONAL" and threshold is None:
+        raise UnsupportedError(
+            "a FRACTIONAL segmentation is a mask only above a threshold",
+            found=f"type {kind}, {text(dataset, 'SegmentationFractionalType') or 'not told'}",
+            fix="name one: threshold=0.5",
+        )
+    if threshold is not None and not 0 < threshold <= 1:
+        raise UsageError("a threshold is above 0 and at most 1", found=str(threshold))
+
+
+def _planes(dataset: Dataset, frames: int, threshold: float | None) -> Iterator[NDArray[np.bool_]]:
+    """Yield where each frame is inside: packed bits, or fractions of the largest value."""
+    rows, columns = int(dataset.Rows), int(dataset.Columns)
+    if text(dataset, "SegmentationType") == "BINARY":
+        packed = np.frombuffer(dataset.PixelData, dtype=np.uint8)
+        for begin in range(0, frames * rows * columns, rows * columns):
+            part = np.unpackbits(packed[begin // 8 : -(-(begin + rows * columns) // 8)], bitorder="little")
+            yield part[begin % 8 : begin % 8 + rows * columns].reshape(rows, columns).astype(bool)
+        return
+    try:
+        values = np.asarray(dataset.pixel_array).reshape(frames, rows, columns)
+    except PARSE_ERRORS as error:
+        raise ReadError("the fractions cannot be decoded", found=type(error).__name__) from error
+    whole_value = whole(dataset, "MaximumFractionalValue") or 255
+    yield from (plane >= (threshold or 1.0) * whole_value - 1e-9 for plane in values)
 
 
 def _grid(places: Sequence[Placement]) -> tuple[Affine, NDArray[np.int64]]:
@@ -377,22 +447,6 @@ def _colour(item: Dataset) -> tuple[int, int, int]:
         return 128, 128, 128
     red, green, blue = CIELabColor.from_dicom_value([int(v) for v in value]).to_rgb(clip=True)
     return int(red), int(green), int(blue)
-
-
-def _labels(dataset: Dataset, indices: NDArray[np.int64], labels: Mapping[int, int]) -> NDArray[Any]:
-    """Return the label array from the packed bits, frame by frame."""
-    rows, columns = int(dataset.Rows), int(dataset.Columns)
-    kind = np.uint8 if max(labels.values(), default=0) < 256 else np.uint16
-    result = np.zeros((int(indices.max()) + 1, rows, columns), dtype=kind)
-    packed = np.frombuffer(dataset.PixelData, dtype=np.uint8)
-    for frame, (index, number) in enumerate(zip(indices, _numbers(dataset), strict=True)):
-        begin = frame * rows * columns
-        part = np.unpackbits(packed[begin // 8 : -(-(begin + rows * columns) // 8)], bitorder="little")
-        inside = part[begin % 8 : begin % 8 + rows * columns].reshape(rows, columns).astype(bool)
-        if result[index][inside].any():
-            raise UnsupportedError("segments overlap; a mask has one label per voxel", found=f"frame {frame + 1}")
-        result[index][inside] = labels[number]
-    return result
 
 
 def _numbers(dataset: Dataset) -> Iterator[int]:

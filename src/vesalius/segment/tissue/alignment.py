@@ -82,14 +82,15 @@ class ImageEvidence:
     def __init__(self, image: F32, affine: F64) -> None:
         """Keep a coarse image (about 4 mm) and its affine, array index to patient LPS mm."""
         low, high = np.percentile(image, (0.1, 99.7))
-        self._scaled = np.clip((image - low) / max(float(high - low), 1e-6) * (BINS - 1), 0, BINS - 1).astype(np.float32)
+        scale = (BINS - 1) / max(float(high - low), 1e-6)
+        self._scaled: F32 = np.clip((image - low) * scale, 0, BINS - 1).astype(np.float32)
         self._gradient = [np.ascontiguousarray(g) for g in np.gradient(self._scaled)]
         self._inverse = np.linalg.inv(affine)
         self._ratio: F32 | None = None
 
     def likelihood(self, position_mm: F64, prior: F32, *, renew: bool) -> tuple[F32, F32, NDArray[np.bool_]]:
         """Return likelihood ratios [n, k], their gradient [n, k, 3] per mm, and which points lie inside the image."""
-        index = (position_mm @ self._inverse[:3, :3].T + self._inverse[:3, 3]).T
+        index = _moved(position_mm, self._inverse).T
         limits = np.array(self._scaled.shape)[:, None] - 0.5
         inside = np.all((index > -0.5) & (index < limits), axis=0)
         value = map_coordinates(self._scaled, index, order=1, mode="nearest", prefilter=False)
@@ -101,7 +102,7 @@ class ImageEvidence:
         ratio = low + fraction * (high - low)
         slope = np.stack([map_coordinates(g, index, order=1, mode="nearest", prefilter=False)
                           for g in self._gradient], axis=1)
-        slope = slope @ self._inverse[:3, :3].astype(np.float32)
+        slope = np.einsum("nc,cd->nd", slope, self._inverse[:3, :3].astype(np.float32))
         return ratio, (high - low)[:, :, None] * slope[:, None, :], inside
 
 
@@ -117,12 +118,19 @@ class LabelEvidence:
 
     def likelihood(self, position_mm: F64, prior: F32, *, renew: bool) -> tuple[F32, F32, NDArray[np.bool_]]:
         """Return likelihood ratios [n, k], their gradient [n, k, 3] per mm, and which points lie inside the image."""
-        index = (position_mm @ self._inverse[:3, :3].T + self._inverse[:3, 3]).T
+        index = _moved(position_mm, self._inverse).T
         limits = np.array(self._parts[0].shape)[:, None] - 0.5
         inside = np.all((index > -0.5) & (index < limits), axis=0)
         ratio = np.stack([_sample(p, index) for p in self._parts], axis=1)
         slope = np.stack([np.stack([_sample(g, index) for g in gradient], axis=1) for gradient in self._gradients], 1)
-        return ratio, slope @ self._inverse[:3, :3].astype(np.float32), inside
+        slope = np.einsum("nkc,cd->nkd", slope, self._inverse[:3, :3].astype(np.float32))
+        return ratio, slope, inside
+
+
+def _moved(position_mm: F64, matrix: F64) -> F64:
+    # Written out, because a threaded matrix product may round differently from run to run.
+    x, y, z = position_mm[:, 0], position_mm[:, 1], position_mm[:, 2]
+    return np.stack([r[0] * x + r[1] * y + r[2] * z + r[3] for r in matrix[:3]], axis=1)
 
 
 def _sample(array: F32, index: F64) -> F32:
@@ -186,14 +194,14 @@ class Pose:
     inside: float
 
 
-def _score(evidence: Evidence, points: Points, matrix: F64, renew: bool) -> tuple[float, F32, F32, F32]:
-    position = points.position_mm @ matrix[:3, :3].T + matrix[:3, 3]
+def _score(evidence: Evidence, points: Points, matrix: F64, *, renew: bool) -> tuple[float, F32, NDArray[np.bool_]]:
+    position = _moved(points.position_mm, matrix)
     ratio, slope, inside = evidence.likelihood(position, points.prior, renew=renew)
     total = np.einsum("nk,nk->n", points.prior, ratio)
     gradient = np.einsum("nk,nkc->nc", points.prior, slope) / total[:, None]
     gradient[~inside] = 0
     logs = np.where(inside, np.log(np.maximum(total, 1e-6)), 0).astype(np.float32)
-    return float(logs.mean()), gradient, total, inside
+    return float(logs.mean()), gradient, inside
 
 
 def _objective(score: float, matrix: F64, observations: float) -> float:
@@ -211,13 +219,13 @@ def climb(evidence: Evidence, points: Points, matrix: F64, iterations: int, tole
     observations = max(count * (_volume_per_point(points)) / EFFECTIVE_MM3, 1.0)
     homogeneous = np.concatenate([points.position_mm, np.ones((count, 1))], axis=1)
     damping, quiet = 1e-2, 0
-    score, gradient, _, inside = _score(evidence, points, matrix, renew=True)
+    score, gradient, inside = _score(evidence, points, matrix, renew=True)
     for _ in range(iterations):
         slope, curve = _penalty_slope(matrix)
         right = np.einsum("nc,nh->ch", gradient, homogeneous).ravel() / count - slope / observations
         outer = np.einsum("na,nb->nab", gradient, gradient).reshape(count, 9)
         pairs = np.einsum("ng,nh->ngh", homogeneous, homogeneous).reshape(count, 16)
-        left = (outer.T @ pairs).reshape(3, 3, 4, 4).transpose(0, 2, 1, 3).reshape(12, 12) / count
+        left = np.einsum("na,nb->ab", outer, pairs).reshape(3, 3, 4, 4).transpose(0, 2, 1, 3).reshape(12, 12) / count
         left[np.diag_indices(12)] += curve / observations
         left[np.diag_indices(12)] *= 1 + damping
         left[np.diag_indices(12)] += 1e-9
@@ -226,7 +234,7 @@ def climb(evidence: Evidence, points: Points, matrix: F64, iterations: int, tole
         trial = _score(evidence, points, moved, renew=True)
         gain = _objective(trial[0], moved, observations) - _objective(score, matrix, observations)
         if gain > 0:
-            matrix, (score, gradient, _, inside) = moved, trial
+            matrix, (score, gradient, inside) = moved, trial
             damping = max(damping * 0.3, 1e-4)
         else:
             damping = min(damping * 8 + 1e-3, 1e4)
@@ -291,7 +299,7 @@ def starts(centre_mm: F64) -> list[F64]:
     for turn, up, forward in product(turns, (-30.0, 0.0, 25.0), (-20.0, 0.0, 20.0)):
         matrix = np.eye(4)
         matrix[:3, :3] = Rotation.from_euler("xyz", turn, degrees=True).as_matrix()
-        matrix[:3, 3] = centre_mm + (0.0, forward, up)
+        matrix[:3, 3] = centre_mm + np.array([0.0, forward, up])
         found.append(matrix)
     return found
 

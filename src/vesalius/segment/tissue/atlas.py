@@ -106,7 +106,8 @@ def read_atlas(source: Path | BinaryIO) -> Atlas:
     known = total > 0
     probabilities /= np.where(known, total, np.float32(1))
     probabilities[:, ~known] = 1.0 / len(CLASSES)
-    return Atlas(probabilities, known, _mirror(below).astype(np.float32) / 255, affine, heads)
+    below_foramen = _mirror(below).astype(np.float32) / np.float32(255)
+    return Atlas(probabilities, known, below_foramen, affine, heads)
 
 
 def _delta(parts: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -35,11 +35,13 @@ class CosineBasis:
         shape: (slices, rows, columns).
         spacing_mm: edge of a voxel.
         stride: step of the lattice in voxels.
+        offset: first voxel of the lattice along each axis.
     """
 
     shape: tuple[int, int, int]
     spacing_mm: float
     stride: int = 2
+    offset: int = 0
 
     @cached_property
     def orders(self) -> tuple[int, int, int]:
@@ -54,8 +56,8 @@ class CosineBasis:
 
     def _cosines(self, axis: int, orders: int, stride: int) -> F64:
         n = self.shape[axis]
-        phase = np.pi * (np.arange(0, n, stride) + 0.5) / n
-        return np.cos(phase[:, None] * np.arange(orders))
+        phase = np.pi * (np.arange(self.offset if stride > 1 else 0, n, stride) + 0.5) / n
+        return np.asarray(np.cos(phase[:, None] * np.arange(orders)))
 
     @cached_property
     def roughness(self) -> F64:
@@ -73,7 +75,8 @@ class CosineBasis:
         parts = [self._cosines(i, n, step) for i, n in enumerate(self.orders)]
         cube = np.einsum("abc,ia->ibc", coefficients.reshape(self.orders), parts[0])
         cube = np.einsum("ibc,jb->ijc", cube, parts[1])
-        return np.einsum("ijc,kc->ijk", cube.astype(np.float32), parts[2].astype(np.float32))
+        field: F32 = np.einsum("ijc,kc->ijk", cube.astype(np.float32), parts[2].astype(np.float32))
+        return field
 
     def moments(self, values: F64, orders: tuple[int, ...]) -> F64:
         """Return sums of lattice values times product cosines of the given orders."""
@@ -116,7 +119,7 @@ def fit(basis: CosineBasis, value: F64, target: F64, weight: F64, current: F64, 
     scaled = weight * EVIDENCE * value
     right = basis.moments(scaled * (value - target), basis.orders).ravel() - precision * current
     step = np.linalg.solve(basis.gram(scaled * value) + np.diag(precision), right)
-    return np.round(current + step, 9)
+    return np.asarray(np.round(current + step, 9), dtype=np.float64)
 
 
 def likely_spread(log_bias: F32, weight: F32) -> float:

@@ -49,7 +49,8 @@ def shrink(array: F32, stride: int) -> F32:
 
 def grid_index(shape: Sequence[int]) -> F32:
     """Return the index of every voxel, float32 [3, slice, row, column]."""
-    return np.stack(np.meshgrid(*[np.arange(n, dtype=np.float32) for n in shape], indexing="ij"))
+    index: F32 = np.stack(np.meshgrid(*[np.arange(n, dtype=np.float32) for n in shape], indexing="ij"))
+    return index
 
 
 def mapped(index: F32, matrix: NDArray[np.float64]) -> F32:
@@ -97,7 +98,8 @@ def _solve(gradient: F32, level: Level) -> F32:
     )
     determinant = xx * inverse[0][0] + xy * inverse[0][1] + xz * inverse[0][2]
     rows = [(r[0] * smooth[0] + r[1] * smooth[1] + r[2] * smooth[2]) / determinant for r in inverse]
-    return np.clip(np.stack(rows), -1, 1).astype(np.float32)
+    step: F32 = np.clip(np.stack(rows), -1, 1).astype(np.float32)
+    return step
 
 
 def deform(likelihood: F32, prior: F32, displacement: F32 | None, levels: Sequence[Level]) -> tuple[F32, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,16 +11,13 @@ from scipy.ndimage import distance_transform_edt, map_coordinates
 
 from vesalius.segment.tissue.alignment import Pose, align, coarse_image
 from vesalius.segment.tissue.atlas import CLASSES, Atlas
-from vesalius.segment.tissue.bias import CosineBasis
+from vesalius.segment.tissue.bias import FIRST_SPREAD, CosineBasis
 from vesalius.segment.tissue.deformation import Level, deform, grid_index, mapped, warp
 from vesalius.segment.tissue.densities import Densities
 from vesalius.segment.tissue.mixture import F32, F64, Fit, Template, effective, fit_mixture, likelihoods, rescaled
-from vesalius.segment.tissue.native import NativeResult, classify
+from vesalius.segment.tissue.native import NativeOptions, NativeResult, classify
 
 Progress = Callable[[str, float], None]
-
-FLOOR = np.float32(1e-3)
-"""Least probability of every class at every place; a soft atlas forgives."""
 
 REGION_MM = 20.0
 SCALP_BRIGHT = 0.15
@@ -39,10 +36,11 @@ class Settings:
     Args:
         rounds: levels of the deformable stage, one tuple per round of alignment and mixture.
         expectation_steps: steps of the mixture after each alignment.
-        native_steps: steps of the mixture at full resolution.
-        field_strength: strength of the Markov random field per neighbour.
-        field_steps: mean-field steps.
+        native: how voxels are classified.
         skull: True or False when it is known, None lets the likelihood decide.
+        floor: least probability of every class at every place; a soft atlas forgives.
+        first_spread: prior spread of the bias field in the first round.
+        lattice_offset: first voxel of the mixture's lattice.
     """
 
     rounds: tuple[tuple[Level, ...], ...] = (
@@ -50,10 +48,11 @@ class Settings:
         (Level(3, 4, 1.5, 1.2, 0.4), Level(2, 8, 1.5, 1.2, 0.4)),
     )
     expectation_steps: int = 8
-    native_steps: int = 8
-    field_strength: float = 0.25
-    field_steps: int = 5
+    native: NativeOptions = field(default_factory=NativeOptions)
     skull: bool | None = None
+    floor: float = 1e-3
+    first_spread: float = FIRST_SPREAD
+    lattice_offset: int = 0
 
 
 def run(
@@ -70,25 +69,24 @@ def run(
     """
     progress("align", 0.0)
     pose = align(image, affine, atlas)
-    progress("deform", 0.35)
+    progress("deform", 0.2)
     head, fit = fit_template(image, affine, pose, atlas, settings)
-    progress("classify", 0.75)
-    field = (settings.field_strength, settings.field_steps)
-    prior = starting_prior(atlas, stripped=fit.stripped)
-    return head, fit, classify(image, affine, atlas, prior, head, fit, settings.native_steps, field)
+    progress("classify", 0.4)
+    prior = starting_prior(atlas, stripped=fit.stripped, floor=settings.floor)
+    return head, fit, classify(image, affine, atlas, prior, head, fit, settings.native)
 
 
 def fit_template(image: F32, affine: F64, pose: Pose, atlas: Atlas, settings: Settings) -> tuple[Template, Fit]:
     """Return the head in template space and the fitted mixture, bias and deformation."""
-    head = prepare(image, affine, pose, atlas)
+    head = prepare(image, affine, pose, atlas, settings.lattice_offset)
     present, _ = skull_evidence(head, atlas)
     stripped = not (present if settings.skull is None else settings.skull)
     inner = head.image[head.region & (atlas.brain > 0.9)]
     reference = max(float(np.percentile(inner, 95)), 1e-6) if inner.size else 1.0
     still = np.zeros((3, *atlas.shape), dtype=np.float32)
     empty = Densities(np.empty((0, 0), np.float32))
-    fit = Fit(pose, still, np.zeros(head.basis.count), empty, reference, stripped)
-    prior = starting_prior(atlas, stripped=stripped)
+    fit = Fit(pose, still, np.zeros(head.basis.count), empty, reference, stripped, settings.first_spread)
+    prior = starting_prior(atlas, stripped=stripped, floor=settings.floor)
     fit_mixture(head, fit, prior, settings.expectation_steps, first=True)
     for levels in settings.rounds:
         like, expected = likelihoods(head, fit), rescaled(prior, effective(fit.proportions))
@@ -97,14 +95,14 @@ def fit_template(image: F32, affine: F64, pose: Pose, atlas: Atlas, settings: Se
     return head, fit
 
 
-def prepare(image: F32, affine: F64, pose: Pose, atlas: Atlas) -> Template:
+def prepare(image: F32, affine: F64, pose: Pose, atlas: Atlas, offset: int = 0) -> Template:
     """Return the head on the template grid with every other voxel as the lattice of the mixture."""
     values, inside = to_template(image, affine, pose, atlas)
     near = distance_transform_edt(atlas.brain < 0.5, sampling=atlas.spacing_mm) <= REGION_MM
     region = inside & atlas.known & near
-    basis = CosineBasis(atlas.shape, atlas.spacing_mm)
-    step = basis.stride
-    return Template(values, region, np.ascontiguousarray(region[::step, ::step, ::step]), basis)
+    basis = CosineBasis(atlas.shape, atlas.spacing_mm, offset=offset)
+    part = slice(offset, None, basis.stride)
+    return Template(values, region, np.ascontiguousarray(region[part, part, part]), basis)
 
 
 def to_template(image: F32, affine: F64, pose: Pose, atlas: Atlas) -> tuple[F32, NDArray[np.bool_]]:
@@ -132,9 +130,9 @@ def skull_evidence(head: Template, atlas: Atlas) -> tuple[bool, float]:
     return bool(ratio > 0), bright
 
 
-def starting_prior(atlas: Atlas, *, stripped: bool) -> F32:
+def starting_prior(atlas: Atlas, *, stripped: bool, floor: float = 1e-3) -> F32:
     """Return the atlas with a floor and the gains of dura (stripped) or fluid (skull present)."""
-    prior = atlas.probabilities + FLOOR
+    prior = atlas.probabilities + np.float32(floor)
     if stripped:
         prior[CLASSES.index("dura")] *= np.float32(STRIPPED_DURA)
     else:

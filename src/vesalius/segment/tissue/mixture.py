@@ -46,8 +46,8 @@ class Template:
 
     def sampled(self, values: NDArray[np.float32]) -> F32:
         """Return the values of the last three axes at the lattice voxels."""
-        step = self.basis.stride
-        return np.ascontiguousarray(values[..., ::step, ::step, ::step][..., self.lattice])
+        part = slice(self.basis.offset, None, self.basis.stride)
+        return np.ascontiguousarray(values[..., part, part, part][..., self.lattice])
 
 
 @dataclass(eq=False)
@@ -81,7 +81,8 @@ class Fit:
 
 def binned(value: F32, reference: float) -> Bins:
     """Return the histogram bin of corrected intensities."""
-    return np.clip(value * np.float32(BINS / TOP / reference), 0, BINS - 1).astype(np.int16)
+    bins: Bins = np.clip(value * np.float32(BINS / TOP / reference), 0, BINS - 1).astype(np.int16)
+    return bins
 
 
 def posterior(prior: F32, table: F32, bins: Bins) -> tuple[F32, F32]:
@@ -128,7 +129,8 @@ def new_proportions(prior: F32, shares: F32, proportions: F32) -> F32:
     ratio = np.empty_like(found)
     for group in map(list, PROPORTION_GROUPS):
         ratio[group] = (found[group].sum() + PROPORTION_PRIOR) / (expected[group].sum() + PROPORTION_PRIOR)
-    return np.clip(ratio / ratio.mean(), *PROPORTION_LIMITS).astype(np.float32)
+    limited: F32 = np.clip(ratio / ratio.mean(), *PROPORTION_LIMITS).astype(np.float32)
+    return limited
 
 
 def fit_mixture(head: Template, fit: Fit, prior: F32, steps: int, *, first: bool) -> None:

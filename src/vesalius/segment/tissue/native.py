@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,21 @@ GROUPS = ((0, 1), (2, 3), (4,), (5, 6, 7, 8))
 BRAIN_REACH = 0.004
 SLAB = 16
 THINNING = 3
+
+
+@dataclass(frozen=True)
+class NativeOptions:
+    """How voxels are classified.
+
+    Args:
+        steps: expectation-maximisation steps at full resolution.
+        field_strength: strength of the Markov random field per neighbour.
+        field_steps: mean-field steps.
+    """
+
+    steps: int = 8
+    field_strength: float = 0.25
+    field_steps: int = 5
 
 
 @dataclass(eq=False)
@@ -122,7 +138,7 @@ def _sampled(array: F32, place: F32, mode: str = "nearest") -> F32:
 
 
 def classify(
-    image: F32, affine: F64, atlas: Atlas, prior: F32, head: Template, fit: Fit, steps: int, field: tuple[float, int]
+    image: F32, affine: F64, atlas: Atlas, prior: F32, head: Template, fit: Fit, options: NativeOptions
 ) -> NativeResult:
     """Return tissue posteriors at full resolution inside the brain's box.
 
@@ -133,8 +149,7 @@ def classify(
         prior: the atlas with floor, on its own grid.
         head: the head on the template grid.
         fit: the fitted state.
-        steps: expectation-maximisation steps at full resolution.
-        field: strength and steps of the Markov random field.
+        options: steps and random field.
     """
     box = brain_box(image.shape, affine, fit, atlas)
     part = image[box]
@@ -142,23 +157,21 @@ def classify(
     log_bias = _sampled(head.basis.field(fit.coefficients), found.aligned)
     bins = binned(part.reshape(-1)[found.active] * np.exp(-log_bias), fit.reference)
     priors = rescaled(found.priors, effective(fit.proportions))
-    densities = fit.densities
+    densities = deepcopy(fit.densities)
     thin = slice(None, None, THINNING)
-    for _ in range(steps):
+    for _ in range(options.steps):
         shares, _ = posterior(priors[:, thin], densities.table, bins[thin])
         densities = update(densities, class_histograms(shares, bins[thin]))
     shares, _ = posterior(priors, densities.table, bins)
     groups = np.stack([shares[list(g)].sum(axis=0) for g in GROUPS])
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    groups = random_field(groups, part.shape, found.active, spacing, field)
+    groups = random_field(groups, part.shape, found.active, spacing, options)
     below = _sampled(atlas.below_foramen, found.target)
     middle = (atlas.shape[2] - 1) / 2
     return NativeResult(box, found.active, groups, log_bias, below, found.target[2] > middle, densities)
 
 
-def random_field(
-    groups: F32, shape: tuple[int, ...], active: Flat, spacing: F64, field: tuple[float, int]
-) -> F32:
+def random_field(groups: F32, shape: tuple[int, ...], active: Flat, spacing: F64, options: NativeOptions) -> F32:
     """Return mean-field posteriors of a Potts field over six neighbours, weighted by 1 / distance.
 
     Args:
@@ -166,13 +179,13 @@ def random_field(
         shape: of the box.
         active: flat indices into the box.
         spacing: mm along the box's axes.
-        field: strength per neighbour and number of steps.
+        options: strength per neighbour and number of steps.
     """
-    strength, steps = np.float32(field[0]), field[1]
+    strength = np.float32(options.field_strength)
     weights = (spacing.min() / spacing).astype(np.float32)
     unary = groups + np.float32(1e-6)
     current = unary
-    for _ in range(steps):
+    for _ in range(options.field_steps):
         support = np.empty_like(unary)
         for k in range(len(groups)):
             dense = np.full(int(np.prod(shape)), 1.0 if k == len(groups) - 1 else 0.0, dtype=np.float32)

@@ -20,7 +20,8 @@ from vesalius.segment.tissue import engine
 from vesalius.segment.tissue.atlas import Atlas, load_atlas
 from vesalius.segment.tissue.diagnostics import diagnose
 from vesalius.segment.tissue.mixture import Fit, Template
-from vesalius.segment.tissue.native import NativeResult
+from vesalius.segment.tissue.native import NativeOptions, NativeResult
+from vesalius.segment.tissue.repeat import relative_spread, rerun_volumes
 from vesalius.segment.tissue.result import TissueOptions, TissueSegmentation
 
 BRAIN_SEGMENT = Segment("brain", Code("12738006", "SCT", "Brain"), (250, 180, 120))
@@ -57,18 +58,20 @@ def segment_tissue(
     image = _checked(volume)
     reference = atlas or load_atlas()
     settings = engine.Settings(
-        field_strength=chosen.field_strength,
         expectation_steps=chosen.expectation_steps,
-        native_steps=chosen.native_steps,
+        native=NativeOptions(chosen.native_steps, chosen.field_strength),
         skull={"auto": None, "present": True, "stripped": False}[chosen.skull],
     )
-    head, fit, native = engine.run(image, np.asarray(volume.affine), reference, settings, report)
-    report("volumes", 0.95)
+    affine = np.asarray(volume.affine)
+    head, fit, native = engine.run(image, affine, reference, settings, report)
+    report("repeat", 0.5)
+    repeated = rerun_volumes(image, affine, reference, settings, (head, fit), chosen.reruns, chosen.seed)
+    report("volumes", 0.9)
     tissue = _tissue_array(volume.shape, native)
     _, scalp = engine.skull_evidence(head, reference)
     diagnostics = diagnose(volume, image, reference, head, fit, native, scalp)
     result = _assembled(volume, image, reference, (head, fit, native), tissue)
-    spread = MappingProxyType({name: 0.0 for name in TISSUES})
+    spread = MappingProxyType(relative_spread(repeated))
     report("volumes", 1.0)
     return TissueSegmentation(
         **result,  # type: ignore[arg-type]
