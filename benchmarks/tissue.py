@@ -119,8 +119,9 @@ def head_rows(path: Path, atlas: Atlas, easy: bool) -> Iterator[Row]:
         simple = simulate_head(labels, replace(options, brightness=EASY_BRIGHTNESS))
         found, cpu, wall = timed(simple.image, atlas)
         error = 100 * (np.count_nonzero(found.intracranial.array) / icv - 1)
-        yield Row(name, "engine, easy simulator", *(dice(found.tissue.array, truth, k) for k in (1, 2, 3)), error, cpu,
-                  wall)
+        yield Row(
+            name, "engine, easy simulator", *(dice(found.tissue.array, truth, k) for k in (1, 2, 3)), error, cpu, wall
+        )
 
 
 def icbm_rows() -> Iterator[Row]:
@@ -146,8 +147,11 @@ def real_lines(data: Path) -> Iterator[str]:
     image = nibabel.load(data / "niivue_images" / "chris_t1.nii.gz")
     volume = Volume(np.asarray(image.dataobj).astype(np.float32), TO_LPS @ image.affine, modality="MR")
     found, cpu, wall = timed(volume, None)
-    numbers = ", ".join(f"{q.name} {q.value:.1f} [{q.low:.1f}, {q.high:.1f}] {q.unit}" for q in tissue_volumes(found)
-                        if q.value is not None and q.low is not None and q.high is not None)
+    numbers = ", ".join(
+        f"{q.name} {q.value:.1f} [{q.low:.1f}, {q.high:.1f}] {q.unit}"
+        for q in tissue_volumes(found)
+        if q.value is not None and q.low is not None and q.high is not None
+    )
     yield f"chris_t1: {numbers}; {cpu:.1f} CPU s, {wall:.1f} s"
 
 
@@ -156,8 +160,10 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
     yield f"{'case':8} {'method':26} {'GM':>6} {'WM':>6} {'CSF':>6} {'ICV %':>7} {'CPU s':>6} {'s':>6}"
     for row in rows:
         icv = f"{row.icv_error:+7.1f}" if row.icv_error is not None else f"{'-':>7}"
-        yield (f"{row.case:8} {row.method:26} {row.gm:6.3f} {row.wm:6.3f} {row.csf:6.3f} {icv} {row.cpu_s:6.1f} "
-               f"{row.wall_s:6.1f}")
+        yield (
+            f"{row.case:8} {row.method:26} {row.gm:6.3f} {row.wm:6.3f} {row.csf:6.3f} {icv} {row.cpu_s:6.1f} "
+            f"{row.wall_s:6.1f}"
+        )
     for method in dict.fromkeys(r.method for r in rows if r.case != "icbm152"):
         chosen = [r for r in rows if r.method == method and r.case != "icbm152"]
         means = [float(np.mean([getattr(r, k) for r in chosen])) for k in ("gm", "wm", "csf")]

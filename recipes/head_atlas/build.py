@@ -95,8 +95,9 @@ def mark_unknown(classes: NDArray[np.uint8], spacing: NDArray[np.float64]) -> No
                 classes[tuple(cut)] = UNKNOWN
 
 
-def fractions(head: Head, matrix: NDArray[np.float64], displacement: NDArray[np.float32] | None = None,
-              *, mirror: bool = False) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def fractions(
+    head: Head, matrix: NDArray[np.float64], displacement: NDArray[np.float32] | None = None, *, mirror: bool = False
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return class fractions and 'below the foramen' on the template grid, from 8 samples a voxel.
 
     Args:
@@ -178,8 +179,9 @@ def seen(like: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.stack([dark if k in (FLUID, BONE) else part for k, part in enumerate(like)])
 
 
-def field_of(head: Head, matrix: NDArray[np.float64], atlas: Atlas,
-             start: NDArray[np.float32] | None) -> NDArray[np.float32]:
+def field_of(
+    head: Head, matrix: NDArray[np.float64], atlas: Atlas, start: NDArray[np.float32] | None
+) -> NDArray[np.float32]:
     """Return the displacement of the atlas onto a head (atlas sampled at index + displacement)."""
     like, _ = fractions(head, matrix)
     like += (1 - like.sum(axis=0)) / len(CLASSES)
@@ -220,7 +222,8 @@ def build(heads: Sequence[Head], rounds: int = 2, report: bool = False) -> Atlas
         fields = [field_of(h, m, atlas, f) for h, m, f in zip(heads, matrices, fields, strict=True)]
         atlas = averaged(
             [fractions(h, m, inverted(f)) for h, m, f in zip(heads, matrices, fields, strict=True) if f is not None],
-            len(heads))
+            len(heads),
+        )
         if report:
             sys.stderr.write(f"deformable; sharpness {sharpness(atlas):.3f}\n")
     return replace(atlas, heads=len(heads))

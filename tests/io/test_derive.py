@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 from written import Tool, dciodvfy_errors, oblique, parsed_by_dcmtk, real_series, save, source, uid, volume

@@ -130,7 +130,7 @@ def test_every_answer_agrees_with_the_tags(data_root: Path) -> None:
 
 
 def test_orientation_agrees_with_simpleitk(data_root: Path) -> None:
-    import SimpleITK as sitk  # noqa: N813
+    import SimpleITK as sitk
 
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     compared = 0

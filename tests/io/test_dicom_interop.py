@@ -14,7 +14,7 @@ import numpy as np
 import pydicom
 import pydicom.data
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 from make_dicom import along_z, enhanced, stack, write
 from pydicom.data import get_testdata_file
 

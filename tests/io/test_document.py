@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 from written import Tool, dciodvfy_errors, origin, parsed_by_dcmtk, real_series, save, source, uid, volume
 
 from vesalius.core.errors import ImageContentError

@@ -373,6 +373,12 @@ def test_damaged_and_other_files(tmp_path, data_root: Path):
         rtstruct.read(tmp_path / "wild.dcm", GRID)
 
 
+def test_a_file_without_preamble_is_described():
+    told = rtstruct.describe(pydicom.data.get_testdata_file("rtstruct.dcm", download=False))
+    assert told.rois
+    assert all(roi.name for roi in told.rois)
+
+
 def test_hostile_sizes_are_refused(tmp_path, monkeypatch):
     path = foreign({"disc": [(3, circle(8))]}, tmp_path)
     monkeypatch.setattr(rtstruct, "MAX_POINTS", 100)

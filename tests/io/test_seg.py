@@ -319,6 +319,18 @@ def test_fractions_above_a_named_threshold(name, data_root: Path):
         seg.read(path, threshold=1.5)
 
 
+def test_a_compressed_binary_segmentation_is_refused(tmp_path):
+    image = volume()
+    path = written(mask_on(image.affine), source(image), tmp_path)
+    data = pydicom.dcmread(path)
+    data.file_meta.TransferSyntaxUID = pydicom.uid.RLELossless
+    data.PixelData = pydicom.encaps.encapsulate([data.PixelData] * int(data.NumberOfFrames))
+    data["PixelData"].is_undefined_length = True
+    data.save_as(tmp_path / "packed.dcm")
+    with pytest.raises((UnsupportedError, LimitError), match="compressed"):
+        seg.read(tmp_path / "packed.dcm")
+
+
 def test_damaged_files_are_refused(tmp_path):
     image = volume()
     path = written(mask_on(image.affine), source(image), tmp_path)

@@ -28,7 +28,7 @@ LOSSY = {
     "1.2.840.10008.1.2.4.91": 40.0,
 }
 """Largest error that counts as decoded, in grey values: what the encoders lost."""
-PACKAGES = "pylibjpeg-openjpeg pylibjpeg-rle python-gdcm pyjpegls"
+PACKAGES = "pylibjpeg-openjpeg pyjpegls pillow SimpleITK"
 
 
 @dataclass(frozen=True)

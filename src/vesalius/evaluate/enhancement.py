@@ -30,7 +30,7 @@ BLOCK = 8
 """Edge length of these blocks in voxels."""
 EDGE_POINTS = 3000
 """Places along edges whose profiles are averaged."""
-EDGE_REACH = 6.0
+EDGE_REACH = 8.0
 """Half length of a profile in voxels of the coarsest in-plane direction."""
 EDGE_BINS_PER_VOXEL = 4
 EDGE_STRONG = 0.25
@@ -334,20 +334,20 @@ def _crossing(distance: Array, values: Array, middle: float) -> float | None:
 
 
 def _read_edge(distance: Array, values: Array, step: float, reach: float, points: int) -> Sharpness | None:
+    from scipy.ndimage import gaussian_filter1d
+
     width = step / EDGE_BINS_PER_VOXEL
     count = int(2 * reach / width)
     edges = np.linspace(-reach, reach, count + 1)
     centres = (edges[1:] + edges[:-1]) / 2
     weight, _ = np.histogram(distance, edges)
-    total, _ = np.histogram(distance, edges, weights=values)
-    if (weight == 0).any():
-        keep = weight > 0
-        if keep.sum() < count / 2:
-            return None
-        curve = np.interp(centres, centres[keep], total[keep] / weight[keep])
-    else:
-        curve = total / weight
-    far = np.abs(centres) > 0.6 * reach
+    keep = weight > 0
+    if keep.sum() < count / 2:
+        return None
+    # Voxels lie on a lattice: each bin's mean distance, not its middle, is where its mean value stands.
+    places, values = (np.histogram(distance, edges, weights=one)[0][keep] / weight[keep] for one in (distance, values))
+    curve = gaussian_filter1d(np.interp(centres, places, values), 1.0, mode="nearest")
+    far = np.abs(centres) > 0.75 * reach
     low, high = curve[far & (centres < 0)].mean(), curve[far & (centres > 0)].mean()
     if not high > low:
         return None
@@ -384,12 +384,18 @@ def _full_width(centres: Array, line: Array) -> float:
 
 
 def _mtf50(line: Array, width: float) -> float:
-    windowed = line * np.hanning(len(line))
-    transfer = np.abs(np.fft.rfft(windowed, 8 * len(line)))
+    """Return the frequency at which the transfer passes one half, by linear interpolation."""
+    from scipy.signal.windows import tukey
+
+    transfer = np.abs(np.fft.rfft(line * tukey(len(line), 0.3), 8 * len(line)))
     transfer /= transfer[0]
     frequency = np.fft.rfftfreq(8 * len(line), width)
     below = np.flatnonzero(transfer < 0.5)
-    return float(frequency[below[0]]) if below.size else float(frequency[-1])
+    if not below.size:
+        return float(frequency[-1])
+    at = int(below[0])
+    part = (transfer[at - 1] - 0.5) / (transfer[at - 1] - transfer[at])
+    return float(frequency[at - 1] + part * (frequency[at] - frequency[at - 1]))
 
 
 def task_change(

@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from vesalius.core.errors import UsageError
-
 if TYPE_CHECKING:
+    from vesalius.core.errors import UnknownNameError, UsageError
     from vesalius.core.volume import Volume
 
 
@@ -299,9 +298,7 @@ def get(name: str) -> Method:
         UnknownNameError: there is none of this name; the nearest is suggested.
     """
     if name not in METHODS:
-        from vesalius.core.registry import unknown
-
-        raise unknown("enhancement method", name, tuple(METHODS))
+        raise _unknown("enhancement method", name, tuple(METHODS))
     return METHODS[name]
 
 
@@ -341,7 +338,7 @@ def parse_chain(text: str, read: Reader | None = None) -> tuple[Step, ...]:
     """
     steps = tuple(parse_step(part, read) for part in text.split("|") if part.strip())
     if not steps:
-        raise UsageError("a chain has at least one step", found=repr(text), expected='such as "gaussian sigma_mm=1"')
+        raise _usage("a chain has at least one step", found=repr(text), expected='such as "gaussian sigma_mm=1"')
     return steps
 
 
@@ -368,9 +365,7 @@ def parameter_of(method: Method, name: str) -> Parameter:
     for parameter in method.parameters:
         if parameter.name == wanted:
             return parameter
-    from vesalius.core.registry import unknown
-
-    raise unknown(f"parameter of {method.name}", wanted, tuple(p.name for p in method.parameters))
+    raise _unknown(f"parameter of {method.name}", wanted, tuple(p.name for p in method.parameters))
 
 
 def parse_value(parameter: Parameter, text: str, read: Reader | None = None) -> Any:
@@ -386,19 +381,30 @@ def parse_value(parameter: Parameter, text: str, read: Reader | None = None) -> 
         return _number(parameter, text)
     if parameter.kind in (Kind.IMAGE, Kind.SCALE):
         if read is None:
-            raise UsageError(f"{parameter.name} names a file, and files are not read here", found=text)
+            raise _usage(f"{parameter.name} names a file, and files are not read here", found=text)
         return _scale(text, read) if parameter.kind is Kind.SCALE else read(text)
     if parameter.choices and text not in parameter.choices:
-        from vesalius.core.registry import unknown
-
-        raise unknown(parameter.name, text, parameter.choices)
+        raise _unknown(parameter.name, text, parameter.choices)
     return text
+
+
+def _usage(message: str, **parts: str) -> UsageError:
+    """Return a usage error; importing errors loads NumPy, and the table must not."""
+    from vesalius.core.errors import UsageError
+
+    return UsageError(message, **parts)
+
+
+def _unknown(what: str, name: str, known: tuple[str, ...]) -> UnknownNameError:
+    from vesalius.core.registry import unknown
+
+    return unknown(what, name, known)
 
 
 def _flag(parameter: Parameter, text: str) -> bool:
     known = {"": True, "yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
     if text.lower() not in known:
-        raise UsageError(f"{parameter.name} is yes or no", found=text, expected="yes, no")
+        raise _usage(f"{parameter.name} is yes or no", found=text, expected="yes, no")
     return known[text.lower()]
 
 
@@ -407,7 +413,7 @@ def _number(parameter: Parameter, text: str) -> float | int:
         return int(text) if parameter.kind is Kind.WHOLE else float(text)
     except ValueError as error:
         unit = f" in {parameter.unit}" if parameter.unit else ""
-        raise UsageError(
+        raise _usage(
             f"{parameter.name} is a {parameter.kind}{unit}", found=repr(text), fix=f"{parameter.option} 1"
         ) from error
 
@@ -422,7 +428,7 @@ def _scale(text: str, read: Reader) -> Any:
     try:
         return NyulScale.from_json(Path(text).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError("the histogram file cannot be read", found=text, fix="check the path") from error
+        raise _usage("the histogram file cannot be read", found=text, fix="check the path") from error
 
 
 def check(step: Step) -> None:
@@ -440,7 +446,7 @@ def _check_names(method: Method, given: Mapping[str, Any]) -> None:
         parameter_of(method, name)
     missing = [p for p in method.parameters if p.required and given.get(p.name) is None]
     if missing:
-        raise UsageError(
+        raise _usage(
             f"{method.name} needs {', '.join(p.name for p in missing)}",
             expected="; ".join(f"{p.name}: {p.help}{f' ({p.unit})' if p.unit else ''}" for p in missing),
             fix=f"add {missing[0].option} VALUE on the command line, {missing[0].name}=VALUE in Python and in a chain",

@@ -140,8 +140,9 @@ def simulate_head(labels: Mask, options: HeadOptions | None = None) -> Simulated
     clean *= bias
     image = _rician(clean, chosen.noise, rng)
     image *= np.float32(chosen.scale)
-    volume = Volume(image, labels.affine, labels.frame, labels.spacing,
-                    labels.done("simulate_head", seed=chosen.seed), "MR")
+    volume = Volume(
+        image, labels.affine, labels.frame, labels.spacing, labels.done("simulate_head", seed=chosen.seed), "MR"
+    )
     return SimulatedHead(volume, tissue_truth(labels), intracranial_truth(labels), volume.with_array(bias, "bias"))
 
 
@@ -171,8 +172,9 @@ def _painted(array: NDArray[np.generic], options: HeadOptions, rng: np.random.Ge
     for right, left in _PAIRS.items():
         if right in options.brightness and left in options.brightness:
             means[right] = means[left]
-    clean = means[np.clip(array, 0, 1023).astype(np.int32)]
-    clean *= 1 + np.float32(options.texture) * rng.standard_normal(clean.shape, dtype=np.float32)
+    clean: NDArray[np.float32] = means[np.clip(array, 0, 1023).astype(np.int32)]
+    texture = rng.standard_normal(clean.shape, dtype=np.float32)
+    clean *= 1 + np.float32(options.texture) * texture
     return clean
 
 
@@ -198,8 +200,8 @@ def _rician(image: NDArray[np.float32], noise: float, rng: np.random.Generator) 
 
 def _heights_mm(grid: Mask) -> NDArray[np.float32]:
     parts = [np.arange(n, dtype=np.float32) * np.float32(grid.affine[2, i]) for i, n in enumerate(grid.shape)]
-    origin = np.float32(grid.affine[2, 3])
-    return origin + parts[0][:, None, None] + parts[1][None, :, None] + parts[2][None, None, :]
+    heights: NDArray[np.float32] = parts[0][:, None, None] + parts[1][None, :, None] + parts[2][None, None, :]
+    return heights + np.float32(grid.affine[2, 3])
 
 
 TISSUE_SEGMENTS: Mapping[int, Segment] = MappingProxyType({

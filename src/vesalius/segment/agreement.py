@@ -19,7 +19,7 @@ F64 = NDArray[np.float64]
 def white_share_by_brightness(corrected: Volume, brain: NDArray[np.bool_]) -> float:
     """Return white matter over grey and white matter, 0..1, by a mixture of Gaussians inside the brain.
 
-    Deep grey matter is nearly as bright as white matter and is counted with it, so that 0.02-0.07 more than by anatomy
+    Deep grey matter is nearly as bright as white matter and is counted with it, so that 0.02-0.08 more than by anatomy
     is usual.
 
     Args:

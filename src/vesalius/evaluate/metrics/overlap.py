@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from vesalius.core.errors import UsageError
 from vesalius.evaluate.metrics.pair import Pair
+from vesalius.features.spatial.thinning import thinned
 
 
 def dice(pair: Pair) -> float:
@@ -70,9 +71,7 @@ def centreline_dice(pair: Pair) -> float:
 
     Source: Shit 2021, doi:10.1109/CVPR46437.2021.01629
     """
-    from skimage.morphology import skeletonize
-
-    lines = [np.asarray(skeletonize(inside), dtype=bool) for inside in (pair.prediction, pair.reference)]
+    lines = [thinned(inside) for inside in (pair.prediction, pair.reference)]
     masks = (pair.reference, pair.prediction)
     shares = [float((line & mask).sum() / max(int(line.sum()), 1)) for line, mask in zip(lines, masks, strict=True)]
     return 2 * shares[0] * shares[1] / sum(shares) if sum(shares) else 0.0

@@ -214,7 +214,8 @@ def _opened(path: Path) -> Dataset:
 
     with limits.opened(path), quiet():
         try:
-            dataset = pydicom.dcmread(path)
+            # Its structure has been walked: a missing preamble does no harm.
+            dataset = pydicom.dcmread(path, force=True)
         except (*PARSE_ERRORS, OSError, pydicom.errors.InvalidDicomError) as error:
             raise ReadError("the structure set cannot be read", found=type(error).__name__) from error
     if text(dataset, "SOPClassUID") != RTStructureSetStorage:

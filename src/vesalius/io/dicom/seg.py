@@ -369,6 +369,11 @@ def _check_kind(dataset: Dataset, threshold: float | None) -> None:
             found=f"type {kind}, {text(dataset, 'SegmentationFractionalType') or 'not told'}",
             fix="name one: threshold=0.5",
         )
+    syntax = getattr(getattr(dataset, "file_meta", None), "TransferSyntaxUID", None)
+    if kind == "BINARY" and syntax is not None and syntax.is_encapsulated:
+        raise UnsupportedError(
+            "a compressed BINARY segmentation is not read", found=f"transfer syntax {syntax}", fix="decompress it first"
+        )
     if threshold is not None and not 0 < threshold <= 1:
         raise UsageError("a threshold is above 0 and at most 1", found=str(threshold))
 

@@ -85,7 +85,7 @@ class ImageEvidence:
         scale = (BINS - 1) / max(float(high - low), 1e-6)
         self._scaled: F32 = np.clip((image - low) * scale, 0, BINS - 1).astype(np.float32)
         self._gradient = [np.ascontiguousarray(g) for g in np.gradient(self._scaled)]
-        self._inverse = np.linalg.inv(affine)
+        self._inverse: F64 = np.asarray(np.linalg.inv(affine), dtype=np.float64)
         self._ratio: F32 | None = None
 
     def likelihood(self, position_mm: F64, prior: F32, *, renew: bool) -> tuple[F32, F32, NDArray[np.bool_]]:
@@ -100,8 +100,9 @@ class ImageEvidence:
         fraction = (value - lower)[:, None]
         low, high = self._ratio[lower], self._ratio[lower + 1]
         ratio = low + fraction * (high - low)
-        slope = np.stack([map_coordinates(g, index, order=1, mode="nearest", prefilter=False)
-                          for g in self._gradient], axis=1)
+        slope = np.stack(
+            [map_coordinates(g, index, order=1, mode="nearest", prefilter=False) for g in self._gradient], axis=1
+        )
         slope = np.einsum("nc,cd->nd", slope, self._inverse[:3, :3].astype(np.float32))
         return ratio, (high - low)[:, :, None] * slope[:, None, :], inside
 
@@ -114,7 +115,7 @@ class LabelEvidence:
         mean = fractions.reshape(len(fractions), -1).mean(axis=1)
         self._parts = [(f + np.float32(0.02)) / np.float32(m + 0.02) for f, m in zip(fractions, mean, strict=True)]
         self._gradients = [np.gradient(p) for p in self._parts]
-        self._inverse = np.linalg.inv(affine)
+        self._inverse: F64 = np.asarray(np.linalg.inv(affine), dtype=np.float64)
 
     def likelihood(self, position_mm: F64, prior: F32, *, renew: bool) -> tuple[F32, F32, NDArray[np.bool_]]:
         """Return likelihood ratios [n, k], their gradient [n, k, 3] per mm, and which points lie inside the image."""

@@ -87,8 +87,11 @@ def _step(likelihood: F32, warped: F32, level: Level) -> tuple[F32, float]:
 
 def _solve(gradient: F32, level: Level) -> F32:
     smooth = [gaussian_filter(g, level.window, truncate=2.5) for g in gradient]
-    pairs = {(a, b): gaussian_filter(gradient[a] * gradient[b], level.window, truncate=2.5)
-             for a in range(3) for b in range(a, 3)}
+    pairs = {
+        (a, b): gaussian_filter(gradient[a] * gradient[b], level.window, truncate=2.5)
+        for a in range(3)
+        for b in range(a, 3)
+    }
     xx, yy, zz = (pairs[a, a] + np.float32(level.stiffness) for a in range(3))
     xy, xz, yz = pairs[0, 1], pairs[0, 2], pairs[1, 2]
     inverse = (

@@ -34,6 +34,9 @@ TIE_LIMITS = (0.7, 2.0)
 """Distance of bone and fluid in standard deviations up to which they are one, and from which they are two."""
 
 BACKGROUND_BINS = 2.0
+ERASED_BINS = 2
+"""What a skull-stripping tool erased is not tissue, however dark the fluid."""
+
 BRAIN = tuple(GAUSSIANS)
 
 
@@ -104,12 +107,16 @@ def refreshed(densities: Densities, histogram: F64) -> Densities:
             row = np.sum(parts, axis=0)
             whole = np.sum(parts[: GAUSSIANS[name]], axis=0)
             densities.pure[name] = (whole / np.maximum(row, 1e-12)).astype(np.float32)
+            if densities.stripped:
+                row[:ERASED_BINS] = 0
         elif densities.stripped and name != "dura":
             row = np.exp(-_CENTRES / BACKGROUND_BINS)
         else:
             row = gaussian_filter1d(histogram[index], 5.0, mode="nearest")
         row = np.maximum(row / max(row.sum(), 1e-9), 0)
         densities.table[index] = 0.995 * row + 0.005 / BINS
+        if densities.stripped and name in GAUSSIANS:
+            densities.table[index, :ERASED_BINS] = 1e-9
     if not densities.stripped:
         _tie_bone_to_fluid(densities)
     return densities
@@ -168,7 +175,7 @@ def _update_class(densities: Densities, name: str, counts: F64) -> None:
             component.mean = float((share * _CENTRES).sum() / amount)
             variance = (share * (_CENTRES - component.mean) ** 2).sum() / amount
             component.sd = max(float(np.sqrt(variance)), densities.sd_floor)
-    for other, share in zip(RAMPS[name], shares[len(gaussians):], strict=True):
+    for other, share in zip(RAMPS[name], shares[len(gaussians) :], strict=True):
         limit = FLUID_RAMP_LIMIT if name == "fluid" else RAMP_LIMITS[1]
         densities.ramps[name][other] = float(np.clip(share.sum() / mass, RAMP_LIMITS[0], limit))
 

@@ -11,7 +11,7 @@ from scipy.ndimage import binary_erosion
 from vesalius.core.volume import Volume
 from vesalius.segment.tissue.atlas import Atlas
 from vesalius.segment.tissue.densities import BINS, TOP
-from vesalius.segment.tissue.mixture import Fit, Template
+from vesalius.segment.tissue.mixture import TOLERANCE, Fit, Template
 from vesalius.segment.tissue.native import NativeResult
 from vesalius.segment.tissue.result import ClassIntensity, Diagnostics
 
@@ -46,7 +46,7 @@ def diagnose(
         cut_below=below,
         cut_above=above,
         mixture_log_likelihood=fit.trace[-1],
-        converged=bool(abs(fit.trace[-1] - fit.trace[-2]) < 1e-3),
+        converged=len(fit.trace) > 1 and abs(fit.trace[-1] - fit.trace[-2]) < TOLERANCE,
         intensities=MappingProxyType(found),
         contrast_order=order,
         white_gray_contrast=(white.mean - gray.mean) / max(white.mean, 1e-9),
@@ -70,5 +70,8 @@ def _coverage(volume: Volume, atlas: Atlas, fit: Fit) -> tuple[float, float, flo
     inside = np.all((place > -0.5) & (place < np.array(volume.shape) - 0.5), axis=1)
     heights = world[:, 2]
     reach = heights[inside] if inside.any() else heights[:1] * 0 + heights.mean()
-    return (float(inside.mean()), max(0.0, float(reach.min() - heights.min())),
-            max(0.0, float(heights.max() - reach.max())))
+    return (
+        float(inside.mean()),
+        max(0.0, float(reach.min() - heights.min())),
+        max(0.0, float(heights.max() - reach.max())),
+    )

@@ -35,7 +35,7 @@ class Settings:
 
     Args:
         rounds: levels of the deformable stage, one tuple per round of alignment and mixture.
-        expectation_steps: steps of the mixture after each alignment.
+        expectation_steps: largest number of steps of the mixture after each alignment.
         native: how voxels are classified.
         skull: True or False when it is known, None lets the likelihood decide.
         floor: least probability of every class at every place; a soft atlas forgives.
@@ -47,7 +47,7 @@ class Settings:
         (Level(3, 8, 1.5, 1.2, 0.6),),
         (Level(3, 4, 1.5, 1.2, 0.4), Level(2, 8, 1.5, 1.2, 0.4)),
     )
-    expectation_steps: int = 8
+    expectation_steps: int = 30
     native: NativeOptions = field(default_factory=NativeOptions)
     skull: bool | None = None
     floor: float = 1e-3

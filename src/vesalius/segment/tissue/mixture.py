@@ -17,6 +17,9 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 Bins = NDArray[np.int16]
 
+TOLERANCE = 3e-4
+"""Expectation maximisation stops when it gains less than this, nats per voxel."""
+
 PROPORTION_PRIOR = 500.0
 PROPORTION_LIMITS = (0.2, 5.0)
 PROPORTION_GROUPS = ((0,), (1,), (2,), (3,), (4, 5, 6), (7,), (8,))
@@ -140,7 +143,7 @@ def fit_mixture(head: Template, fit: Fit, prior: F32, steps: int, *, first: bool
         head: the head on the template grid.
         fit: state to improve.
         prior: atlas on the template grid, already deformed.
-        steps: expectation-maximisation steps.
+        steps: largest number of expectation-maximisation steps.
         first: start the densities from histograms, whatever the contrast.
     """
     local, raw = head.sampled(prior), head.sampled(head.image)
@@ -156,6 +159,8 @@ def fit_mixture(head: Template, fit: Fit, prior: F32, steps: int, *, first: bool
         fit.proportions = new_proportions(local, shares, fit.proportions)
         if step > 1 or not first:
             _update_bias(head, fit, shares, value, bins)
+        if step > 3 and abs(fit.trace[-1] - fit.trace[-2]) < TOLERANCE:
+            break
     log_bias = head.basis.field(fit.coefficients, lattice=True)[head.lattice]
     fit.spread = bias_field.likely_spread(log_bias, shares[:4].sum(axis=0))
 

@@ -15,6 +15,7 @@ from vesalius.segment.tissue.densities import Densities, update
 from vesalius.segment.tissue.mixture import (
     F32,
     F64,
+    TOLERANCE,
     Fit,
     Template,
     binned,
@@ -40,12 +41,12 @@ class NativeOptions:
     """How voxels are classified.
 
     Args:
-        steps: expectation-maximisation steps at full resolution.
+        steps: largest number of expectation-maximisation steps at full resolution.
         field_strength: strength of the Markov random field per neighbour.
         field_steps: mean-field steps.
     """
 
-    steps: int = 8
+    steps: int = 20
     field_strength: float = 0.25
     field_steps: int = 5
 
@@ -159,9 +160,14 @@ def classify(
     priors = rescaled(found.priors, effective(fit.proportions))
     densities = deepcopy(fit.densities)
     thin = slice(None, None, THINNING)
+    before = -np.inf
     for _ in range(options.steps):
-        shares, _ = posterior(priors[:, thin], densities.table, bins[thin])
+        shares, total = posterior(priors[:, thin], densities.table, bins[thin])
         densities = update(densities, class_histograms(shares, bins[thin]))
+        now = float(np.log(total).mean())
+        if abs(now - before) < TOLERANCE:
+            break
+        before = now
     shares, _ = posterior(priors, densities.table, bins)
     groups = np.stack([shares[list(g)].sum(axis=0) for g in GROUPS])
     spacing = np.linalg.norm(affine[:3, :3], axis=0)

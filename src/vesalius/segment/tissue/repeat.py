@@ -24,10 +24,10 @@ NAMES = ("gray_matter", "white_matter", "csf", "intracranial")
 def rerun_volumes(
     image: F32, affine: F64, atlas: Atlas, settings: Settings, state: tuple[Template, Fit], reruns: int, seed: int
 ) -> F64:
-    """Return volumes [1 + reruns, 4] in mm3 (grey, white, fluid, intracranial) on a thinned grid, the first unperturbed.
+    """Return volumes [1 + reruns, 4] in mm3 (grey, white, fluid, intracranial) on a thinned grid.
 
-    Each rerun draws another pose (0.5 degrees, 0.7 mm, 0.5 %), softness of the atlas, stiffness of the bias field and
-    lattice, and fits deformation, mixture and bias anew.
+    The first row is unperturbed. Each rerun draws another pose (0.5 degrees, 0.7 mm, 0.5 %), softness of the atlas,
+    stiffness of the bias field and lattice, and fits deformation, mixture and bias anew.
     """
     rng = np.random.default_rng(seed)
     rows = [_volumes(image, affine, atlas, settings, state, 0)]

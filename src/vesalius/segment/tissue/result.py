@@ -22,8 +22,8 @@ class TissueOptions:
     Args:
         skull: whether the skull is in the image; "auto" lets the likelihood decide.
         field_strength: strength of the Markov random field, per neighbour.
-        expectation_steps: expectation-maximisation steps after each alignment.
-        native_steps: expectation-maximisation steps at full resolution.
+        expectation_steps: largest number of expectation-maximisation steps after each alignment.
+        native_steps: the same at full resolution.
         reruns: perturbed reruns for the repeatability intervals; 0 uses the reference spreads alone.
         seed: seed of the perturbations.
         threads: upper limit of threads; the result does not depend on it.
@@ -31,8 +31,8 @@ class TissueOptions:
 
     skull: Skull = "auto"
     field_strength: float = 0.25
-    expectation_steps: int = 8
-    native_steps: int = 8
+    expectation_steps: int = 30
+    native_steps: int = 20
     reruns: int = 2
     seed: int = 0
     threads: int = 2
@@ -56,7 +56,7 @@ class Diagnostics:
         brain_coverage: fraction of the aligned atlas brain that lies inside the image.
         cut_below, cut_above: mm of the aligned atlas brain beyond the lowest and the highest slice of the image.
         mixture_log_likelihood: nats per voxel of the final mixture (intensity in 512 bins).
-        converged: the mixture's last step gained less than 1e-3 nats per voxel.
+        converged: the mixture's last step gained less than 3e-4 nats per voxel.
         intensities: mean and spread of "gray_matter", "white_matter", "csf", "deep_gray_matter", "brain_stem".
         contrast_order: tissues from dark to bright; ("csf", "gray_matter", "white_matter") on a T1.
         white_gray_contrast: (WM - GM) / WM.

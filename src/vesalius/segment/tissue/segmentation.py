@@ -165,9 +165,7 @@ def _probabilities(volume: Volume, native: NativeResult) -> Mapping[str, Volume]
     return MappingProxyType(found)
 
 
-def _bias(
-    volume: Volume, atlas: Atlas, head: Template, fit: Fit, native: NativeResult
-) -> NDArray[np.float32]:
+def _bias(volume: Volume, atlas: Atlas, head: Template, fit: Fit, native: NativeResult) -> NDArray[np.float32]:
     to_template = np.linalg.inv(atlas.affine) @ np.linalg.inv(fit.pose.matrix) @ volume.affine
     field = head.basis.field(fit.coefficients)
     out = ndimage.affine_transform(

@@ -46,8 +46,11 @@ def tissue_volumes(segmentation: TissueSegmentation) -> tuple[TissueQuantity, ..
     # Grey and white matter are counted wherever they are; only fluid and ICV stop at the foramen magnum.
     gray, white, fluid = (float(c) for c in counts[1:4])
     total = gray + white + fluid
-    rows = [_sized("gray_matter", gray, segmentation), _sized("white_matter", white, segmentation),
-            _sized("csf", fluid, segmentation)]
+    rows = [
+        _sized("gray_matter", gray, segmentation),
+        _sized("white_matter", white, segmentation),
+        _sized("csf", fluid, segmentation),
+    ]
     rows += _whole(total, gray + white, segmentation)
     rows += [_asymmetry(segmentation, k, f"{n}_asymmetry") for k, n in ((1, "gray_matter"), (2, "white_matter"))]
     return tuple(rows)
@@ -71,8 +74,10 @@ def _whole(total: float, parenchyma: float, segmentation: TissueSegmentation) ->
     if segmentation.skull_present:
         width = 1.96 * _spread("intracranial", segmentation) * total
         return [TissueQuantity("intracranial_volume", total, "mL", total - width, total + width), measured]
-    missing = [TissueQuantity(n, None, u, None, None, reason="skull_absent")
-               for n, u in (("intracranial_volume", "mL"), (other, "1"))]
+    missing = [
+        TissueQuantity(n, None, u, None, None, reason="skull_absent")
+        for n, u in (("intracranial_volume", "mL"), (other, "1"))
+    ]
     return [*missing, measured]
 
 
