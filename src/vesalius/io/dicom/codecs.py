@@ -171,7 +171,7 @@ def _pillow(frame: bytes, runner: Any) -> bytes:
 
 def _simpleitk(frame: bytes, runner: Any) -> bytes:
     """Return the samples as the GDCM inside SimpleITK decodes them, from a file of this one frame."""
-    import SimpleITK as sitk  # noqa: N813
+    import SimpleITK as sitk
 
     data = Dataset()
     data.SOPClassUID = data.SOPInstanceUID = uid.SecondaryCaptureImageStorage
