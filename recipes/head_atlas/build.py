@@ -21,7 +21,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from vesalius.phantoms.heads import FORAMEN_LABELS
 from vesalius.segment.tissue.alignment import MERGED, LabelEvidence, atlas_points, climb
 from vesalius.segment.tissue.atlas import CLASSES, Atlas, label_lookup, save_atlas
-from vesalius.segment.tissue.deformation import Level, deform, grid_index
+from vesalius.segment.tissue.deformation import Level, deform, grid_index, pyramid_of
 
 UNKNOWN = 255
 FLUID, BONE = CLASSES.index("fluid"), CLASSES.index("bone")
@@ -185,7 +185,9 @@ def field_of(
     """Return the displacement of the atlas onto a head (atlas sampled at index + displacement)."""
     like, _ = fractions(head, matrix)
     like += (1 - like.sum(axis=0)) / len(CLASSES)
-    field, _ = deform(seen(like) + np.float32(0.03), atlas.probabilities + np.float32(1e-3), start, LEVELS)
+    pyramid = pyramid_of(seen(like) + np.float32(0.03), atlas.probabilities + np.float32(1e-3), LEVELS)
+    still = np.zeros((3, *SHAPE), dtype=np.float32)
+    field, _ = deform(pyramid, still if start is None else start, LEVELS)
     return field
 
 

@@ -26,7 +26,7 @@ from vesalius.segment.tissue import (
 )
 from vesalius.segment.tissue.atlas import CLASSES, label_lookup, save_atlas
 from vesalius.segment.tissue.bias import CosineBasis, fit
-from vesalius.segment.tissue.deformation import Level, deform, expand, mapped, shrink, warp
+from vesalius.segment.tissue.deformation import Level, deform, expand, mapped, pyramid_of, shrink, warp
 
 TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "head_atlas" / "build.py"
@@ -130,7 +130,8 @@ def test_deformation_recovers_a_shift() -> None:
     truth[0] = 3
     inside = warp(prior, truth)[0] > 0.5
     like = np.stack([inside, ~inside]).astype(np.float32) + np.float32(0.02)
-    field, _ = deform(like, prior + np.float32(1e-3), None, (Level(2, 10), Level(1, 10)))
+    levels = (Level(2, 10), Level(1, 10))
+    field, _ = deform(pyramid_of(like, prior + np.float32(1e-3), levels), np.zeros_like(truth), levels)
     wrong = [np.count_nonzero((warp(prior, f)[0] > 0.5) != inside) for f in (np.zeros_like(truth), field)]
     assert wrong[1] < 0.15 * wrong[0]
 

@@ -105,15 +105,14 @@ def bilateral(volume: Volume, *, sigma_mm: float, sigma_value: float | None = No
 
     def work(array: Array) -> Array:
         width = _noise(volume, array, 3.0, sigma_value, "sigma_value", slicewise)
-        likeness = array.dtype.type(-0.5 / width**2)
         near = np.array([s if s else 1.0 for s in sigma])
 
         def weight(squares: Array, shift: windowed.Shift) -> Array:
-            squares *= likeness
-            squares -= array.dtype.type(0.5 * float(((np.array(shift) / near) ** 2).sum()))
-            return np.asarray(np.exp(squares, out=squares))
+            distance = array.dtype.type(-0.5 * float(((np.array(shift) / near) ** 2).sum()))
+            return np.asarray(np.exp(np.subtract(distance, squares, out=squares), out=squares))
 
-        return windowed.weighted_mean(array, (reach[0], reach[1], reach[2]), (0, 0, 0), weight)
+        box = (reach[0], reach[1], reach[2])
+        return windowed.weighted_mean(array, windowed.Likeness(box, (0, 0, 0), np.sqrt(0.5) / width, weight))
 
     told = {"sigma_mm": sigma_mm, "sigma_value": sigma_value, "slicewise": slicewise}
     return _jointly(volume, work, "bilateral", told)
@@ -167,15 +166,17 @@ def _non_local(array: Array, boxes: tuple[Radii, Radii], strength: float, level:
     search, patch = boxes
     components = array.shape[3] if array.ndim == 4 else 1
     count = float(np.prod([2 * r + 1 for r in patch])) * components
-    scale, expected = array.dtype.type(-1 / (count * (strength * level) ** 2)), array.dtype.type(2 * level**2 * count)
+    width = strength * level
+    # What noise alone makes two equal patches differ by, in the unit of the scaled sums.
+    expected = array.dtype.type(2 * (level / width) ** 2)
 
     def weight(sums: Array, shift: windowed.Shift) -> Array:
-        sums -= expected
-        np.maximum(sums, 0, out=sums)
-        sums *= scale
+        np.subtract(expected, sums, out=sums)
+        np.minimum(sums, 0, out=sums)
         return np.asarray(np.exp(sums, out=sums))
 
-    found = windowed.weighted_mean(array, search, patch, weight, power=2 if rician else 1)
+    likeness = windowed.Likeness(search, patch, 1 / (np.sqrt(count) * width), weight)
+    found = windowed.weighted_mean(array, likeness, power=2 if rician else 1)
     if not rician:
         return found
     return np.asarray(np.sqrt(np.maximum(found - array.dtype.type(2 * level**2), 0)))

@@ -248,20 +248,28 @@ def threads() -> int:
     return max(1, min(int(told) if told.isdecimal() else cores, MOST_THREADS))
 
 
-def in_parts(work: Callable[[slice, slice], None], shape: tuple[int, ...], thickness: int, height: int) -> None:
-    """Call `work(slices, rows)` for every part of the image, on several threads; parts do not overlap."""
+def in_parts(
+    work: Callable[[slice, slice], None], shape: tuple[int, ...], part: tuple[int, int], *, threads_from: int = 0
+) -> None:
+    """Call `work(slices, rows)` for every part of the image; parts do not overlap.
+
+    Args:
+        part: slices and rows of a part.
+        threads_from: images of fewer voxels are done on one thread, because handing out parts costs more.
+    """
+    thickness, height = part
     parts = [
         (slice(z, min(z + thickness, shape[0])), slice(y, min(y + height, shape[1])))
         for z in range(0, shape[0], thickness)
         for y in range(0, shape[1], height)
     ]
-    count = min(threads(), len(parts))
+    count = min(threads(), len(parts)) if np.prod(shape[:3]) >= threads_from else 1
     if count == 1:
-        for part in parts:
-            work(*part)
+        for slices, rows in parts:
+            work(slices, rows)
         return
     with ThreadPoolExecutor(count) as pool:
-        list(pool.map(lambda part: work(*part), parts))
+        list(pool.map(lambda one: work(*one), parts))
 
 
 def noise_level(array: Array, axes: tuple[int, ...]) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -21,8 +22,12 @@ Shift = tuple[int, int, int]
 
 TRUNCATE = 4.0
 """Radius of a Gaussian window in standard deviations, as in SciPy."""
-PART_VOXELS = 1 << 15
+PART_VOXELS = 1 << 16
 """Voxels of a part: three float32 arrays of this size fit into a core's second-level cache."""
+THICKNESS = 8
+"""Slices of a part in which patches are compared, so that their borders stay a small share of the work."""
+LIGHT_WORK = 1 << 21
+"""Voxels from which threads pay for work of a few nanoseconds per voxel."""
 TWO_THREE = (2, 4), (4, 6), (2, 4)
 MEDIAN_OF_27 = (
     (4, 18), (2, 12), (6, 10), (16, 22), (14, 24), (8, 20), (16, 20), (12, 16), (15, 16), (16, 19), (5, 19), (7, 19),
@@ -59,7 +64,7 @@ def convolved(array: Array, kernels: list[Array]) -> Array:
         result[slices, rows] = part
 
     thickness, height = _part_size(array.shape, 1)
-    in_parts(work, array.shape, thickness, max(height, 2 * halo[1]))
+    in_parts(work, array.shape, (thickness, max(height, 2 * halo[1])), threads_from=LIGHT_WORK)
     return result
 
 
@@ -128,7 +133,7 @@ def median(array: Array, radius: Radii) -> Array:
                 np.maximum(values[one], values[other], out=values[other])
         result[slices, rows] = values[place]
 
-    in_parts(work, array.shape, *_part_size(array.shape, 1))
+    in_parts(work, array.shape, _part_size(array.shape, 1), threads_from=LIGHT_WORK)
     return result
 
 
@@ -174,38 +179,55 @@ Weight = Callable[[Array, Shift], Array]
 returns the weight of the shifted voxels."""
 
 
-def weighted_mean(array: Array, search: Radii, patch: Radii, weight: Weight, power: int = 1) -> Array:
+@dataclass(frozen=True)
+class Likeness:
+    """How alike two voxels are.
+
+    Args:
+        search: neighbours within this box are averaged.
+        patch: squared differences are summed over this box around both voxels.
+        scale: values are multiplied by it before they are compared, so that sums come in the weight's unit.
+        weight: turns the sums into weights.
+    """
+
+    search: Radii
+    patch: Radii
+    scale: float
+    weight: Weight
+
+
+def weighted_mean(array: Array, likeness: Likeness, power: int = 1) -> Array:
     """Return, for every voxel, the mean of its neighbours' values (to a power) weighted by likeness.
 
     Args:
         array: [slice, row, column] or [slice, row, column, n]; likeness sums over the components.
-        search: neighbours within this box.
-        patch: squared differences are summed over this box around both voxels.
-        weight: turns the sums into weights.
+        likeness: which neighbours, and how they are weighted.
         power: of the values that are averaged.
     """
+    search, patch = likeness.search, likeness.patch
     values = array if array.ndim == 4 else array[..., np.newaxis]
     halo = [s + p for s, p in zip(search, patch, strict=True)]
     padded = [np.pad(values[..., c], [(h, h) for h in halo], mode="edge") for c in range(values.shape[3])]
+    scaled = [one * array.dtype.type(likeness.scale) for one in padded]
     raised = padded if power == 1 else [one**power for one in padded]
     result = np.empty_like(values)
 
     def work(slices: slice, rows: slice) -> None:
         box = _Box(slices, rows, array.shape[2], halo)
-        centres = [np.ascontiguousarray(one[box.at((0, 0, 0), patch)]) for one in padded]
+        centres = [np.ascontiguousarray(one[box.at((0, 0, 0), patch)]) for one in scaled]
         total = np.zeros(box.shape, array.dtype)
         sums = [np.zeros(box.shape, array.dtype) for _ in padded]
-        buffers = _Buffers(centres[0].shape, array.dtype)
+        buffers, product = _Buffers(array.dtype), np.empty(box.shape, array.dtype)
         for shift in shifts(search):
-            squares = _squared(centres, [one[box.at(shift, patch)] for one in padded], buffers)
-            weights = weight(buffers.box_sum(squares, patch), shift)
+            squares = buffers.squares(centres, [one[box.at(shift, patch)] for one in scaled])
+            weights = likeness.weight(buffers.box_sum(squares, patch), shift)
             total += weights
             for one, source in zip(sums, raised, strict=True):
-                one += np.multiply(weights, source[box.at(shift, (0, 0, 0))], out=buffers.product(box.shape))
+                one += np.multiply(weights, source[box.at(shift, (0, 0, 0))], out=product)
         for component, one in enumerate(sums):
             result[slices, rows, :, component] = one / total
 
-    in_parts(work, array.shape, *_part_size(array.shape, 4 if any(patch) else 1))
+    in_parts(work, array.shape, _part_size(array.shape, THICKNESS if any(patch) else 1))
     return result.reshape(array.shape)
 
 
@@ -225,52 +247,49 @@ class _Box:
 class _Buffers:
     """Arrays that are used again for every shift, so that nothing is allocated in the inner loop."""
 
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    def __init__(self, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
-        self.squares = np.empty(shape, dtype)
-        self.other = np.empty(shape, dtype)
-        self.spare: dict[tuple[int, ...], Array] = {}
+        self.kept: dict[tuple[int, ...], Array] = {}
 
-    def product(self, shape: tuple[int, ...]) -> Array:
-        """Return a buffer of this shape."""
-        if shape not in self.spare:
-            self.spare[shape] = np.empty(shape, self.dtype)
-        return self.spare[shape]
+    def get(self, shape: tuple[int, ...], use: int) -> Array:
+        """Return the buffer for one use; its content is whatever was left there."""
+        key = (use, *shape)
+        if key not in self.kept:
+            self.kept[key] = np.empty(shape, self.dtype)
+        return self.kept[key]
 
-    @staticmethod
-    def box_sum(array: Array, radius: Radii) -> Array:
+    def squares(self, centres: list[Array], others: list[Array]) -> Array:
+        """Return the squared differences summed over the components."""
+        total = self.get(centres[0].shape, 0)
+        for number, (centre, other) in enumerate(zip(centres, others, strict=True)):
+            into = total if number == 0 else self.get(total.shape, 1)
+            np.subtract(centre, other, out=into)
+            np.multiply(into, into, out=into)
+            if number:
+                total += into
+        return total
+
+    def box_sum(self, array: Array, radius: Radii) -> Array:
         """Return sums over a box where it fits."""
         for axis in range(3):
             if radius[axis]:
-                array = _running_sum(array, 2 * radius[axis] + 1, axis)
+                array = self._running_sum(array, 2 * radius[axis] + 1, axis)
         return array
 
-
-def _running_sum(array: Array, width: int, axis: int) -> Array:
-    """Return sums over `width` neighbours, from sums over 1, 2, 4, ... of them."""
-    count = array.shape[axis] - width + 1
-    total, start, size = None, 0, 1
-    while True:
-        if width & size:
-            part = array[_cut(axis, start, array.shape[axis] - start - count, array.shape)]
-            total = part.copy() if total is None else np.add(total, part, out=total)
-            start += size
-        if 2 * size > width:
-            return np.asarray(total)
-        array = array[_cut(axis, 0, size, array.shape)] + array[_cut(axis, size, 0, array.shape)]
-        size *= 2
-
-
-def _squared(centres: list[Array], others: list[Array], buffers: _Buffers) -> Array:
-    """Return the squared differences summed over the components, in a buffer."""
-    total = buffers.squares
-    for number, (centre, other) in enumerate(zip(centres, others, strict=True)):
-        into = total if number == 0 else buffers.other
-        np.subtract(centre, other, out=into)
-        np.multiply(into, into, out=into)
-        if number:
-            total += into
-    return total
+    def _running_sum(self, array: Array, width: int, axis: int) -> Array:
+        """Return sums over `width` (odd) neighbours along an axis, from sums over 1, 2, 4, ... of them."""
+        count = array.shape[axis] - width + 1
+        total, start, size = array[_cut(axis, 0, width - 1, array.shape)], 1, 1
+        while 2 * size <= width:
+            shape = tuple(n - size if a == axis else n for a, n in enumerate(array.shape))
+            before, after = array[_cut(axis, 0, size, array.shape)], array[_cut(axis, size, 0, array.shape)]
+            array = np.add(before, after, out=self.get(shape, 2 + axis))
+            size *= 2
+            if width & size:
+                part = array[_cut(axis, start, shape[axis] - start - count, shape)]
+                total = np.add(total, part, out=self.get(part.shape, 5 + axis))
+                start += size
+        return total
 
 
 def _part_size(shape: tuple[int, ...], thickness: int) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, gaussian_filter1d, map_coordinates
+from scipy.ndimage import distance_transform_edt, gaussian_filter, gaussian_filter1d, map_coordinates
 from scipy.spatial.transform import Rotation
 
 from vesalius.segment.tissue.atlas import Atlas
@@ -56,16 +56,22 @@ def atlas_points(atlas: Atlas, step_mm: float) -> Points:
     chosen = np.zeros(atlas.shape, dtype=bool)
     chosen[stride // 2 :: stride, stride // 2 :: stride, stride // 2 :: stride] = True
     index = np.argwhere(chosen & near & atlas.known)
-    merged = np.stack([atlas.probabilities[list(group)].sum(axis=0) for group in MERGED])
-    prior = _shrunk(merged, stride)[:, index[:, 0], index[:, 1], index[:, 2]].T
+    columns = [_shrunk(_merged(atlas, group), stride)[tuple(index.T)] for group in MERGED]
+    prior: F32 = np.stack(columns, axis=1)
     position = index @ atlas.affine[:3, :3].T + atlas.affine[:3, 3]
     return Points(position, np.ascontiguousarray(prior, dtype=np.float32) + np.float32(1e-3))
 
 
-def _shrunk(parts: F32, stride: int) -> F32:
-    from scipy.ndimage import gaussian_filter
+def _merged(atlas: Atlas, group: tuple[int, ...]) -> F32:
+    total: F32 = atlas.probabilities[group[0]].copy()
+    for k in group[1:]:
+        total += atlas.probabilities[k]
+    return total
 
-    return np.stack([gaussian_filter(p, 0.4 * stride) if stride > 1 else p for p in parts])
+
+def _shrunk(part: F32, stride: int) -> F32:
+    smooth: F32 = gaussian_filter(part, 0.4 * stride) if stride > 1 else part
+    return smooth
 
 
 class Evidence(Protocol):
@@ -322,3 +328,16 @@ def align(image: F32, affine: F64, atlas: Atlas) -> Pose:
     poses = [climb(ImageEvidence(middle, middle_affine), fine, p.matrix, 20) for p in poses[:2]]
     best = max(poses, key=lambda p: p.log_likelihood)
     return climb(ImageEvidence(middle, middle_affine), atlas_points(atlas, 4.0), best.matrix, 25)
+
+
+def refine(image: F32, affine: F64, atlas: Atlas, matrix: F64) -> Pose:
+    """Return the pose after a short ascent at 4 mm from one that is already good, such as the guard's.
+
+    Args:
+        image: the input image.
+        affine: array index to patient LPS mm.
+        atlas: the atlas.
+        matrix: 4x4, template LPS mm to patient LPS mm.
+    """
+    middle, middle_affine = coarse_image(image, affine, 4.0)
+    return climb(ImageEvidence(middle, middle_affine), atlas_points(atlas, 4.0), np.array(matrix), 5)

@@ -6,7 +6,7 @@ step is the least-squares translation in a Gaussian window (as in Lucas and Kana
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,22 +105,21 @@ def _solve(gradient: F32, level: Level) -> F32:
     return step
 
 
-def deform(likelihood: F32, prior: F32, displacement: F32 | None, levels: Sequence[Level]) -> tuple[F32, float]:
+def deform(pyramid: Mapping[int, tuple[F32, F32]], displacement: F32, levels: Sequence[Level]) -> tuple[F32, float]:
     """Return the displacement that aligns the atlas with the likelihoods, and the mean log-likelihood at the end.
 
     Args:
-        likelihood: [class, slice, row, column] on the template grid, any common scale per voxel.
-        prior: atlas probabilities on the same grid.
-        displacement: where to start, [3, slice, row, column] in template voxels, or None.
+        pyramid: for each stride of the levels the likelihoods (any common scale per voxel) and the atlas
+            probabilities, [class, slice, row, column] as block means.
+        displacement: where to start, [3, slice, row, column] in template voxels.
         levels: coarse to fine.
 
     Returns:
         Displacement [3, ...] in template voxels (the atlas is sampled at index + displacement), and nats per voxel.
     """
-    field = np.zeros((3, *prior.shape[1:]), dtype=np.float32) if displacement is None else displacement
-    score = 0.0
+    field, score = displacement, 0.0
     for level in levels:
-        like, target = shrink(likelihood, level.stride), shrink(prior, level.stride)
+        like, target = pyramid[level.stride]
         small = shrink(field, level.stride) / np.float32(level.stride)
         identity = grid_index(target.shape[1:])
         for _ in range(level.iterations):
@@ -130,6 +129,12 @@ def deform(likelihood: F32, prior: F32, displacement: F32 | None, levels: Sequen
                 small = np.stack([gaussian_filter(s, level.smoothing, truncate=3.0) for s in small])
         field = expand(small, field.shape[1:], level.stride)
     return field, score
+
+
+def pyramid_of(likelihood: F32, prior: F32, levels: Sequence[Level]) -> dict[int, tuple[F32, F32]]:
+    """Return the block means that `deform` needs, from full arrays."""
+    strides = {level.stride for level in levels}
+    return {stride: (shrink(likelihood, stride), shrink(prior, stride)) for stride in strides}
 
 
 def expand(small: F32, shape: Sequence[int], stride: int) -> F32:

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, map_coordinates
 
-from vesalius.segment.tissue.alignment import Pose, align, coarse_image
+from vesalius.segment.tissue.alignment import Pose, align, coarse_image, refine
 from vesalius.segment.tissue.atlas import CLASSES, Atlas
 from vesalius.segment.tissue.bias import FIRST_SPREAD, CosineBasis
-from vesalius.segment.tissue.deformation import Level, deform, grid_index, mapped, warp
+from vesalius.segment.tissue.deformation import Level, deform, grid_index, mapped
 from vesalius.segment.tissue.densities import Densities
-from vesalius.segment.tissue.mixture import F32, F64, Fit, Template, effective, fit_mixture, likelihoods, rescaled
+from vesalius.segment.tissue.mixture import F32, F64, Fit, Template, evidence_pyramid, fit_mixture
 from vesalius.segment.tissue.native import NativeOptions, NativeResult, classify
 
 Progress = Callable[[str, float], None]
@@ -38,6 +38,7 @@ class Settings:
         expectation_steps: largest number of steps of the mixture after each alignment.
         native: how voxels are classified.
         skull: True or False when it is known, None lets the likelihood decide.
+        start: 4x4 template LPS mm to patient LPS mm, a good pose that only needs refinement; None searches.
         floor: least probability of every class at every place; a soft atlas forgives.
         first_spread: prior spread of the bias field in the first round.
         lattice_offset: first voxel of the mixture's lattice.
@@ -50,6 +51,7 @@ class Settings:
     expectation_steps: int = 30
     native: NativeOptions = field(default_factory=NativeOptions)
     skull: bool | None = None
+    start: F64 | None = None
     floor: float = 1e-3
     first_spread: float = FIRST_SPREAD
     lattice_offset: int = 0
@@ -68,7 +70,7 @@ def run(
         progress: called with a stage name and the fraction done.
     """
     progress("align", 0.0)
-    pose = align(image, affine, atlas)
+    pose = align(image, affine, atlas) if settings.start is None else refine(image, affine, atlas, settings.start)
     progress("deform", 0.2)
     head, fit = fit_template(image, affine, pose, atlas, settings)
     progress("classify", 0.4)
@@ -89,9 +91,9 @@ def fit_template(image: F32, affine: F64, pose: Pose, atlas: Atlas, settings: Se
     prior = starting_prior(atlas, stripped=stripped, floor=settings.floor)
     fit_mixture(head, fit, prior, settings.expectation_steps, first=True)
     for levels in settings.rounds:
-        like, expected = likelihoods(head, fit), rescaled(prior, effective(fit.proportions))
-        fit.displacement, fit.log_likelihood = deform(like, expected, fit.displacement, levels)
-        fit_mixture(head, fit, warp(prior, fit.displacement), settings.expectation_steps, first=False)
+        pyramid = evidence_pyramid(head, fit, prior, {level.stride for level in levels})
+        fit.displacement, fit.log_likelihood = deform(pyramid, fit.displacement, levels)
+        fit_mixture(head, fit, prior, settings.expectation_steps, first=False)
     return head, fit
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 from vesalius.segment.tissue import bias as bias_field
 from vesalius.segment.tissue.alignment import Pose
 from vesalius.segment.tissue.atlas import CLASSES
+from vesalius.segment.tissue.deformation import shrink
 from vesalius.segment.tissue.densities import BINS, TOP, Densities, from_histograms, update
 
 F32 = NDArray[np.float32]
@@ -51,6 +53,11 @@ class Template:
         """Return the values of the last three axes at the lattice voxels."""
         part = slice(self.basis.offset, None, self.basis.stride)
         return np.ascontiguousarray(values[..., part, part, part][..., self.lattice])
+
+    def places(self) -> F32:
+        """Return the template index of the lattice voxels, float32 [3, n]."""
+        index: F32 = np.argwhere(self.lattice).T.astype(np.float32)
+        return index * np.float32(self.basis.stride) + np.float32(self.basis.offset)
 
 
 @dataclass(eq=False)
@@ -142,11 +149,13 @@ def fit_mixture(head: Template, fit: Fit, prior: F32, steps: int, *, first: bool
     Args:
         head: the head on the template grid.
         fit: state to improve.
-        prior: atlas on the template grid, already deformed.
+        prior: atlas on its own grid; it is sampled at the lattice through the displacement.
         steps: largest number of expectation-maximisation steps.
         first: start the densities from histograms, whatever the contrast.
     """
-    local, raw = head.sampled(prior), head.sampled(head.image)
+    raw = head.sampled(head.image)
+    place = head.places() + head.sampled(fit.displacement)
+    local = np.stack([map_coordinates(p, place, order=1, mode="nearest", prefilter=False) for p in prior])
     for step in range(steps):
         log_bias = head.basis.field(fit.coefficients, lattice=True)[head.lattice]
         value = raw * np.exp(-log_bias)
@@ -194,11 +203,22 @@ def _update_bias(head: Template, fit: Fit, shares: F32, value: F32, bins: Bins) 
     fit.coefficients = bias_field.fit(head.basis, dense[0], dense[1], dense[2], fit.coefficients, fit.spread)
 
 
-def likelihoods(head: Template, fit: Fit) -> F32:
-    """Return class likelihoods on the template grid, scaled so that their mean is 1; flat where nothing is known."""
+def evidence_pyramid(head: Template, fit: Fit, prior: F32, strides: Iterable[int]) -> dict[int, tuple[F32, F32]]:
+    """Return class likelihoods and the rescaled atlas as block means for each stride, class by class to save memory.
+
+    Likelihoods are scaled so that their mean over the classes is 1; they are flat where nothing is known.
+    """
     value = head.image * np.exp(-head.basis.field(fit.coefficients))
     bins = binned(value, fit.reference)
-    like = np.stack([row.take(bins) for row in fit.densities.table])
-    like /= like.mean(axis=0)
-    like[:, ~head.region] = 1
-    return like
+    mean = fit.densities.table.mean(axis=0)
+    gains = effective(fit.proportions)
+    total = np.einsum("k,k...->...", gains, prior)
+    parts: dict[int, tuple[list[F32], list[F32]]] = {stride: ([], []) for stride in strides}
+    for row, gain, expected in zip(fit.densities.table, gains, prior, strict=True):
+        like = (row / mean).take(bins)
+        like[~head.region] = 1
+        scaled = expected * gain / total
+        for stride, (likes, priors) in parts.items():
+            likes.append(shrink(like, stride))
+            priors.append(shrink(scaled, stride))
+    return {stride: (np.stack(likes), np.stack(priors)) for stride, (likes, priors) in parts.items()}

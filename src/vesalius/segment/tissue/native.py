@@ -1,9 +1,11 @@
-"""Classification of the input grid's voxels with the fitted model and a Markov random field."""
+"""Classification of the input grid's voxels with the fitted model and a Markov random field, slab by slab."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,7 @@ from vesalius.segment.tissue.mixture import (
     F32,
     F64,
     TOLERANCE,
+    Bins,
     Fit,
     Template,
     binned,
@@ -26,7 +29,7 @@ from vesalius.segment.tissue.mixture import (
 )
 
 Box = tuple[slice, slice, slice]
-Flat = NDArray[np.int64]
+Flat = NDArray[np.int32]
 
 GROUPS = ((0, 1), (2, 3), (4,), (5, 6, 7, 8))
 """Channels of grey matter, white matter, fluid and everything else."""
@@ -60,7 +63,7 @@ class NativeResult:
         active: flat indices into the box that were classified.
         groups: float32 [4, active] probabilities of grey, white, fluid, other.
         log_bias: float32 [active].
-        below: float32 [active], probability of lying below the foramen magnum.
+        below: bool [active], rather below than above the foramen magnum.
         left: bool [active], left of the mid-sagittal plane.
         densities: class densities at full resolution.
     """
@@ -69,33 +72,42 @@ class NativeResult:
     active: Flat
     groups: F32
     log_bias: F32
-    below: F32
+    below: NDArray[np.bool_]
     left: NDArray[np.bool_]
     densities: Densities
 
-    def dense(self, values: NDArray[np.generic], fill: float = 0) -> NDArray[np.generic]:
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Return the shape of the box."""
+        a, b, c = (s.stop - s.start for s in self.box)
+        return a, b, c
+
+    def dense(self, values: NDArray[Any], fill: float = 0) -> NDArray[Any]:
         """Return values of the active voxels on the box."""
-        shape = tuple(s.stop - s.start for s in self.box)
-        out = np.full(int(np.prod(shape)), fill, dtype=values.dtype)
+        out = np.full(int(np.prod(self.shape)), fill, dtype=values.dtype)
         out[self.active] = values
-        return out.reshape(shape)
+        return out.reshape(self.shape)
 
 
 @dataclass(eq=False)
-class Places:
-    """The classified voxels of a box: where they lie and what the atlas expects there.
+class Slab:
+    """The voxels near the brain in a few slices of the box.
 
     Args:
         active: flat indices into the box.
-        priors: float32 [class, active].
-        aligned: float32 [3, active] template index under the affine pose.
-        target: float32 [3, active] template index after the deformation.
+        priors: float16 [class, active], what the atlas expects.
+        bins: intensity bins after bias correction.
+        log_bias: float32 [active].
+        below: bool [active].
+        left: bool [active].
     """
 
     active: Flat
-    priors: F32
-    aligned: F32
-    target: F32
+    priors: NDArray[np.float16]
+    bins: Bins
+    log_bias: F32
+    below: NDArray[np.bool_]
+    left: NDArray[np.bool_]
 
 
 def brain_box(shape: tuple[int, ...], affine: F64, fit: Fit, atlas: Atlas) -> Box:
@@ -108,29 +120,31 @@ def brain_box(shape: tuple[int, ...], affine: F64, fit: Fit, atlas: Atlas) -> Bo
     return slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2])
 
 
-def places(prior: F32, box: Box, affine: F64, atlas: Atlas, fit: Fit) -> Places:
-    """Return the voxels of the box near the brain, slab by slab to bound memory."""
+def slabs(image: F32, affine: F64, box: Box, atlas: Atlas, prior: F32, head: Template, fit: Fit) -> Iterator[Slab]:
+    """Yield the voxels of the box near the brain, a few slices at a time."""
     to_template = np.linalg.inv(atlas.affine) @ np.linalg.inv(fit.pose.matrix) @ affine
     brain = warp(atlas.brain[None], fit.displacement)[0]
-    slabs = []
-    shape = [s.stop - s.start for s in box]
+    field = head.basis.field(fit.coefficients)
+    part = image[box]
     corner = np.array([s.start for s in box], dtype=np.float32)[:, None]
-    for start in range(0, shape[0], SLAB):
-        rows = min(SLAB, shape[0] - start)
-        index = grid_index((rows, *shape[1:])).reshape(3, -1) + corner
+    middle = (atlas.shape[2] - 1) / 2
+    for start in range(0, part.shape[0], SLAB):
+        values = part[start : start + SLAB]
+        index = grid_index(values.shape).reshape(3, -1) + corner
         index[0] += start
         aligned = mapped(index, to_template)
         near = _sampled(brain, aligned, mode="constant") > BRAIN_REACH
         aligned = aligned[:, near]
         target = aligned + np.stack([_sampled(d, aligned) for d in fit.displacement])
-        expected = np.stack([_sampled(p, target) for p in prior])
-        slabs.append(Places(np.flatnonzero(near) + start * shape[1] * shape[2], expected, aligned, target))
-    return Places(
-        np.concatenate([s.active for s in slabs]),
-        np.concatenate([s.priors for s in slabs], axis=1),
-        np.concatenate([s.aligned for s in slabs], axis=1),
-        np.concatenate([s.target for s in slabs], axis=1),
-    )
+        log_bias = _sampled(field, aligned)
+        yield Slab(
+            (np.flatnonzero(near) + start * part.shape[1] * part.shape[2]).astype(np.int32),
+            np.stack([_sampled(p, target).astype(np.float16) for p in prior]),
+            binned(values.reshape(-1)[near] * np.exp(-log_bias), fit.reference),
+            log_bias,
+            _sampled(atlas.below_foramen, target) >= 0.5,
+            target[2] > middle,
+        )
 
 
 def _sampled(array: F32, place: F32, mode: str = "nearest") -> F32:
@@ -153,28 +167,40 @@ def classify(
         options: steps and random field.
     """
     box = brain_box(image.shape, affine, fit, atlas)
-    part = image[box]
-    found = places(prior, box, affine, atlas, fit)
-    log_bias = _sampled(head.basis.field(fit.coefficients), found.aligned)
-    bins = binned(part.reshape(-1)[found.active] * np.exp(-log_bias), fit.reference)
-    priors = rescaled(found.priors, effective(fit.proportions))
-    densities = deepcopy(fit.densities)
+    found = list(slabs(image, affine, box, atlas, prior, head, fit))
+    gains = effective(fit.proportions)
+    densities = _refined(found, gains, deepcopy(fit.densities), options.steps)
+    active, log_bias, below, left = (
+        np.concatenate([getattr(s, name) for s in found]) for name in ("active", "log_bias", "below", "left")
+    )
+    groups = np.empty((len(GROUPS), len(active)), dtype=np.float32)
+    start = 0
+    for slab in found:
+        shares, _ = posterior(rescaled(slab.priors.astype(np.float32), gains), densities.table, slab.bins)
+        for k, group in enumerate(GROUPS):
+            groups[k, start : start + len(slab.active)] = shares[list(group)].sum(axis=0)
+        start += len(slab.active)
+        slab.priors = slab.priors[:, :0]
+    result = NativeResult(box, active, groups, log_bias, below, left, densities)
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    result.groups = random_field(groups, result.shape, active, spacing, options)
+    return result
+
+
+def _refined(found: list[Slab], gains: F32, densities: Densities, steps: int) -> Densities:
+    """Return the densities after expectation maximisation on every third voxel."""
     thin = slice(None, None, THINNING)
+    priors = rescaled(np.concatenate([s.priors[:, thin] for s in found], axis=1).astype(np.float32), gains)
+    bins = np.concatenate([s.bins[thin] for s in found])
     before = -np.inf
-    for _ in range(options.steps):
-        shares, total = posterior(priors[:, thin], densities.table, bins[thin])
-        densities = update(densities, class_histograms(shares, bins[thin]))
+    for _ in range(steps):
+        shares, total = posterior(priors, densities.table, bins)
+        densities = update(densities, class_histograms(shares, bins))
         now = float(np.log(total).mean())
         if abs(now - before) < TOLERANCE:
             break
         before = now
-    shares, _ = posterior(priors, densities.table, bins)
-    groups = np.stack([shares[list(g)].sum(axis=0) for g in GROUPS])
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    groups = random_field(groups, part.shape, found.active, spacing, options)
-    below = _sampled(atlas.below_foramen, found.target)
-    middle = (atlas.shape[2] - 1) / 2
-    return NativeResult(box, found.active, groups, log_bias, below, found.target[2] > middle, densities)
+    return densities
 
 
 def random_field(groups: F32, shape: tuple[int, ...], active: Flat, spacing: F64, options: NativeOptions) -> F32:
@@ -198,8 +224,11 @@ def random_field(groups: F32, shape: tuple[int, ...], active: Flat, spacing: F64
             dense[active] = current[k]
             support[k] = _neighbours(dense.reshape(shape), weights).reshape(-1)[active]
         support -= support.max(axis=0)
-        current = unary * np.exp(strength * support)
-        current /= current.sum(axis=0)
+        support *= strength
+        np.exp(support, out=support)
+        support *= unary
+        support /= support.sum(axis=0)
+        current = support
     return current
 
 

@@ -66,7 +66,7 @@ def _volumes(
     head, fit = state
     prior = starting_prior(atlas, stripped=fit.stripped, floor=settings.floor)
     found = classify(part, thinned, atlas, prior, head, fit, settings.native)
-    labels = found.groups.argmax(axis=0)[found.below < 0.5]
+    labels = found.groups.argmax(axis=0)[~found.below]
     counts = np.bincount(labels, minlength=4)[:3].astype(np.float64)
     voxel = abs(float(np.linalg.det(thinned[:3, :3])))
     return np.array([*counts, counts.sum()]) * voxel

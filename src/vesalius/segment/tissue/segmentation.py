@@ -32,7 +32,14 @@ HEMISPHERE_SEGMENTS = MappingProxyType({
 })  # fmt: skip
 TISSUES = ("gray_matter", "white_matter", "csf")
 
+Spacings = NDArray[np.float64]
+
 MINIMUM_EXTENT_MM = 60.0
+FLUID = 3
+VENTRICLE_DEPTH_MM = 20.0
+VENTRICLE_VOXELS = 60
+VOID_SPREADS = 3.0
+"""Distance below the ventricles' brightness, in their own spreads, from which a voxel is not fluid."""
 
 
 def segment_tissue(
@@ -40,6 +47,7 @@ def segment_tissue(
     options: TissueOptions | None = None,
     progress: Callable[[str, float], None] | None = None,
     atlas: Atlas | None = None,
+    pose: NDArray[np.float64] | None = None,
 ) -> TissueSegmentation:
     """Return grey matter, white matter and CSF of a T1-weighted head, skull on or stripped, in any orientation.
 
@@ -48,6 +56,8 @@ def segment_tissue(
         options: see `TissueOptions`.
         progress: called with a stage name and the fraction done, 0..1.
         atlas: another atlas than the shipped one.
+        pose: 4x4 template LPS mm to patient LPS mm, when the atlas has been aligned already (`measure_head`); it is
+            refined, which saves the search of 3-4 s.
 
     Raises:
         GeometryError: not a 3-D image in patient space, or too small for a head.
@@ -60,6 +70,7 @@ def segment_tissue(
     settings = engine.Settings(
         expectation_steps=chosen.expectation_steps,
         native=NativeOptions(chosen.native_steps, chosen.field_strength),
+        start=pose,
         skull={"auto": None, "present": True, "stripped": False}[chosen.skull],
     )
     affine = np.asarray(volume.affine)
@@ -67,7 +78,7 @@ def segment_tissue(
     report("repeat", 0.5)
     repeated = rerun_volumes(image, affine, reference, settings, (head, fit), chosen.reruns, chosen.seed)
     report("volumes", 0.9)
-    tissue = _tissue_array(volume.shape, native)
+    tissue = _tissue_array(image, native, None if fit.stripped else np.array(volume.spacing_mm))
     _, scalp = engine.skull_evidence(head, reference)
     diagnostics = diagnose(volume, image, reference, head, fit, native, scalp)
     result = _assembled(volume, image, reference, (head, fit, native), tissue)
@@ -83,11 +94,23 @@ def segment_tissue(
     )
 
 
+BASE_BYTES = 250 << 20
+"""The process with every package of an analysis imported."""
+
+TEMPLATE_BYTES = 280 << 20
+NATIVE_BYTES = 129 << 20
+NATIVE_FACTOR = 9.1
+"""Peak of the results on the input grid, as a multiple of the input as float32."""
+
+
 def estimate_memory(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float]) -> int:
-    """Return the expected peak of the process in bytes for an image of this shape and voxel size."""
-    voxels = float(np.prod(shape))
-    box = min(voxels, 160 * 190 * 170 / float(np.prod(spacing_mm)))
-    return int(4.2e8 + 4 * voxels * 4.0 + box * 100.0)
+    """Return the expected peak of the process in bytes for an image of this shape and voxel size.
+
+    Either the fit in template space, whose size is fixed, or the results on the input grid set the peak. Below 1 mm the
+    brain fills more voxels, but so does the image: the voxel size itself does not matter.
+    """
+    native = NATIVE_BYTES + NATIVE_FACTOR * 4 * float(np.prod(shape))
+    return int(BASE_BYTES + max(TEMPLATE_BYTES, native) + 2 * float(np.prod(shape)))
 
 
 def _checked(volume: Volume) -> NDArray[np.float32]:
@@ -111,17 +134,47 @@ def _checked(volume: Volume) -> NDArray[np.float32]:
     return np.maximum(image, 0, out=image)
 
 
-def _tissue_array(shape: tuple[int, int, int], native: NativeResult) -> NDArray[np.uint8]:
+def _tissue_array(image: NDArray[np.float32], native: NativeResult, spacing_mm: Spacings | None) -> NDArray[np.uint8]:
+    """Return the labels on the input grid; with a spacing, air and bone at the outer border are taken off the fluid."""
     labels = ((native.groups.argmax(axis=0) + 1) % 4).astype(np.uint8)
-    part = np.asarray(native.dense(labels))
-    components, count = ndimage.label(part > 0)
-    if count > 1:
-        sizes = np.bincount(components.ravel())
-        sizes[0] = 0
-        part = np.where(components == sizes.argmax(), part, 0)
-    out = np.zeros(shape, dtype=np.uint8)
+    part = _largest(np.asarray(native.dense(labels)))
+    if spacing_mm is not None:
+        corrected = image[native.box] * np.exp(-native.dense(native.log_bias).astype(np.float32))
+        part = _largest(without_voids(part, corrected, spacing_mm))
+    out = np.zeros(image.shape, dtype=np.uint8)
     out[native.box] = part
     return out
+
+
+def _largest(part: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    components, count = ndimage.label(part > 0)
+    if count < 2:
+        return part
+    sizes = np.bincount(components.ravel())
+    sizes[0] = 0
+    return np.where(components == sizes.argmax(), part, 0).astype(np.uint8)
+
+
+def without_voids(part: NDArray[np.uint8], brightness: NDArray[np.float32], spacing_mm: Spacings) -> NDArray[np.uint8]:
+    """Return the labels without outer fluid that is darker than fluid can be: air of the sinuses, compact bone.
+
+    What fluid looks like is read in the ventricles. Where bone is as dark as fluid nothing changes; dark voxels that
+    do not reach the outer border are flow in vessels and stay.
+    """
+    coarse = part[::2, ::2, ::2]
+    depth_mm = ndimage.distance_transform_edt(coarse > 0, sampling=2 * spacing_mm)
+    deep = ndimage.binary_erosion(coarse == FLUID) & (depth_mm > VENTRICLE_DEPTH_MM)
+    values = brightness[::2, ::2, ::2][deep]
+    if values.size < VENTRICLE_VOXELS:
+        return part
+    middle = np.median(values)
+    spread = 1.4826 * np.median(np.abs(values - middle))
+    void = (part == FLUID) & (brightness < middle - VOID_SPREADS * spread)
+    components, count = ndimage.label(ndimage.binary_opening(void))
+    reaching = np.unique(components[ndimage.binary_dilation(part == 0) & (components > 0)])
+    outer = np.zeros(count + 1, dtype=bool)
+    outer[reaching] = True
+    return np.where(ndimage.binary_dilation(outer[components], mask=void), 0, part).astype(np.uint8)
 
 
 def _assembled(
@@ -134,7 +187,7 @@ def _assembled(
     head, fit, native = parts
     inside = tissue > 0
     above = np.zeros(volume.shape, dtype=bool)
-    above[native.box] = native.dense(native.below < 0.5)
+    above[native.box] = native.dense(~native.below)
     left = np.zeros(volume.shape, dtype=bool)
     left[native.box] = native.dense(native.left)
     sides = np.where(inside, np.where(left, 1, 2), 0).astype(np.uint8)
