@@ -64,8 +64,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Enhance an image: less noise, better contrast, an even scale.\n\n`vesalius enhance METHOD --help` tells the "
-    "parameters of a method: --sigma-mm, --width-mm, --preset ...; lengths are in mm.\n\n"
-    "Every method also takes --series, --to, --modality, --geometry, --spacing-mm, --fill-nan, --force, --json.",
+    "parameters of a method: --sigma-mm, --width-mm, --preset, --scale ...; lengths are in mm.\n\n"
+    "Every method also takes --series, --to, --modality, --geometry, --spacing-mm, --fill-nan, --force, --json; "
+    "several methods in a row: enhance chain IN OUT --steps CHAIN.",
     epilog="Examples:  vesalius enhance list  ·  vesalius enhance median IN OUT --width-mm 3  ·  "
     "vesalius enhance compare IN --chain 'median width_mm=3' --reference CLEAN [--task otsu --mask TRUTH]",
 )
