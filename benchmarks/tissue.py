@@ -29,7 +29,7 @@ import build as recipe
 from vesalius.core.code import Code
 from vesalius.core.mask import Mask, Segment
 from vesalius.core.volume import Volume
-from vesalius.phantoms.heads import EASY_BRIGHTNESS, HeadOptions, simulate_head
+from vesalius.phantoms.heads import EASY_BRIGHTNESS, HeadOptions, SimulatedHead, simulate_head
 from vesalius.segment.tissue import Atlas, TissueSegmentation, load_atlas, read_atlas, segment_tissue, tissue_volumes
 from vesalius.segment.tissue.atlas import save_atlas
 
@@ -38,7 +38,10 @@ TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: Dice of grey, white and fluid, ICV error in percent, seconds."""
+    """One line of the table: Dice of grey, white and fluid, ICV error in percent, seconds.
+
+    `held` counts the intervals of grey, white, fluid and intracranial volume that hold the true volume, of four.
+    """
 
     case: str
     method: str
@@ -46,8 +49,9 @@ class Row:
     wm: float
     csf: float
     icv_error: float | None
-    cpu_s: float
-    wall_s: float
+    cpu_s: float = 0.0
+    wall_s: float = 0.0
+    held: int | None = None
 
 
 def read_labels(path: Path) -> Mask:
@@ -110,18 +114,35 @@ def head_rows(path: Path, atlas: Atlas, easy: bool) -> Iterator[Row]:
     head = simulate_head(labels, options)
     truth, icv = head.tissue.array, float(np.count_nonzero(head.intracranial.array))
     found, cpu, wall = timed(head.image, atlas)
-    array = found.tissue.array
     error = 100 * (np.count_nonzero(found.intracranial.array) / icv - 1)
-    yield Row(name, "engine", *(dice(array, truth, k) for k in (1, 2, 3)), error, cpu, wall)
+    held = intervals_held(found, head)
+    yield Row(name, "engine", *scores(found.tissue.array, truth), error, cpu, wall, held)
     mixture = plain_mixture(head.image.array, truth > 0)
-    yield Row(name, "plain mixture, true mask", *(dice(mixture, truth, k) for k in (1, 2, 3)), None, 0, 0)
+    yield Row(name, "plain mixture, true mask", *scores(mixture, truth), None)
     if easy:
         simple = simulate_head(labels, replace(options, brightness=EASY_BRIGHTNESS))
         found, cpu, wall = timed(simple.image, atlas)
         error = 100 * (np.count_nonzero(found.intracranial.array) / icv - 1)
-        yield Row(
-            name, "engine, easy simulator", *(dice(found.tissue.array, truth, k) for k in (1, 2, 3)), error, cpu, wall
-        )
+        held = intervals_held(found, simple)
+        yield Row(name, "engine, easy simulator", *scores(found.tissue.array, truth), error, cpu, wall, held)
+
+
+def scores(found: NDArray[np.generic], truth: NDArray[np.generic]) -> tuple[float, float, float]:
+    """Return the Dice overlaps of grey matter, white matter and fluid."""
+    return dice(found, truth, 1), dice(found, truth, 2), dice(found, truth, 3)
+
+
+def intervals_held(found: TissueSegmentation, head: SimulatedHead) -> int:
+    """Return how many of the four volume intervals hold the truth."""
+    inside = head.intracranial.array > 0
+    counts = np.bincount(head.tissue.array[inside], minlength=4) * head.tissue.voxel_volume_mm3 / 1000
+    truth = {"gray_matter": counts[1], "white_matter": counts[2], "csf": counts[3], "intracranial_volume": counts.sum()}
+    rows = {q.name: q for q in tissue_volumes(found)}
+    return sum(
+        1
+        for name, value in truth.items()
+        if (low := rows[name].low) is not None and (high := rows[name].high) is not None and low <= value <= high
+    )
 
 
 def icbm_rows() -> Iterator[Row]:
@@ -135,9 +156,9 @@ def icbm_rows() -> Iterator[Row]:
     truth = np.array([3, 1, 2])[np.stack([1 - grey - white, grey, white]).argmax(axis=0)]
     truth[array <= 0] = 0
     found, cpu, wall = timed(Volume(array, TO_LPS @ image.affine, modality="MR"), None)
-    yield Row("icbm152", "engine", *(dice(found.tissue.array, truth, k) for k in (1, 2, 3)), None, cpu, wall)
+    yield Row("icbm152", "engine", *scores(found.tissue.array, truth), None, cpu, wall)
     mixture = plain_mixture(array, array > 0)
-    yield Row("icbm152", "plain mixture", *(dice(mixture, truth, k) for k in (1, 2, 3)), None, 0, 0)
+    yield Row("icbm152", "plain mixture", *scores(mixture, truth), None)
 
 
 def real_lines(data: Path) -> Iterator[str]:
@@ -157,7 +178,7 @@ def real_lines(data: Path) -> Iterator[str]:
 
 def table(rows: Sequence[Row]) -> Iterator[str]:
     """Yield the lines of the table and the means by method."""
-    yield f"{'case':8} {'method':26} {'GM':>6} {'WM':>6} {'CSF':>6} {'ICV %':>7} {'CPU s':>6} {'s':>6}"
+    yield f"{'case':8} {'method':26} {'GM':>6} {'WM':>6} {'CSF':>6} {'ICV %':>7} {'CPU s':>6} {'s':>6} held"
     for row in rows:
         icv = f"{row.icv_error:+7.1f}" if row.icv_error is not None else f"{'-':>7}"
         yield (

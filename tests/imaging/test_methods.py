@@ -115,5 +115,19 @@ def test_the_table_loads_no_numpy() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.parametrize("method", METHODS.values(), ids=lambda m: m.name)
+def test_every_method_and_option_is_documented(method: Method) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "enhance.md").read_text()
+    (line,) = (one for one in text.splitlines() if one.startswith(f"| `{method.name}` |"))
+    assert method.help in line
+    assert all(f"`{parameter.option}`" in line for parameter in method.parameters)
+
+
+def test_every_window_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "enhance.md").read_text()
+    for name, chosen in contrast.PRESETS.items():
+        assert f"| `{name}` | {chosen.centre_hu:g} | {chosen.width_hu:g} | {chosen.source} |" in text
+
+
 def test_kinds_are_all_used() -> None:
     assert {p.kind for m in METHODS.values() for p in m.parameters} == set(Kind)

@@ -35,7 +35,7 @@ class RegistrationOptions:
         levels_mm: voxel sizes of the resolutions, coarse to fine.
         iterations: largest number of steps per resolution.
         sampling: fraction of the voxels that the metric sees.
-        seed: seed of the sampling.
+        seed: seed of the sampling, not negative.
     """
 
     metric: Metric = "mutual-information"
@@ -188,7 +188,8 @@ def _optimised(
     }
     set_metric[options.metric]()
     method.SetMetricSamplingStrategy(method.REGULAR)
-    method.SetMetricSamplingPercentage(options.sampling, options.seed)
+    # SimpleITK takes seed 0 for the wall clock.
+    method.SetMetricSamplingPercentage(options.sampling, options.seed + 1)
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(2.0, 1e-3, options.iterations, relaxationFactor=0.6)
     method.SetOptimizerScalesFromPhysicalShift()

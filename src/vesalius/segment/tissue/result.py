@@ -26,7 +26,7 @@ class TissueOptions:
         native_steps: the same at full resolution.
         reruns: perturbed reruns for the repeatability intervals; 0 uses the reference spreads alone.
         seed: seed of the perturbations.
-        threads: upper limit of threads; the result does not depend on it.
+        threads: upper limit of threads; the engine runs on one, so the result does not depend on it.
     """
 
     skull: Skull = "auto"
