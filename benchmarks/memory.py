@@ -13,7 +13,7 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from vesalius.pipeline import Options, Request, analyze, plan_only
+from vesalius.pipeline import Options, Request, perform, plan_only
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("VESALIUS_TEST_DATA", ROOT.parent / "shared" / "data"))
@@ -60,7 +60,7 @@ def measure(name: str, source: Path, formats: tuple[str, ...] = ()) -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         request = Request(source, Path(folder) / "out", ("brain-mri",), Options(formats=formats))
         (planned,) = plan_only(request).jobs
-        (row,) = analyze(request).rows
+        (row,) = perform(request).rows
     series = next(iter(planned.job.selection.chosen.values()))
     return Measured(
         name,

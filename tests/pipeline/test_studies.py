@@ -19,7 +19,7 @@ from vesalius.core.errors import (
     UnknownNameError,
     UsageError,
 )
-from vesalius.pipeline import Options, Request, Summary, Watcher, analyze, plan, plan_only, store, studies
+from vesalius.pipeline import Options, Request, Summary, Watcher, analyze, perform, plan, plan_only, store, studies
 
 pytestmark = pytest.mark.usefixtures("installed")
 SMALL = Options(formats=("csv", "nifti"))
@@ -62,8 +62,18 @@ def cohort(tmp_path: Path) -> Path:
     return folder
 
 
+def test_plain_arguments_do_the_same(tmp_path: Path) -> None:
+    source, out = head(tmp_path / "one.nii.gz"), tmp_path / "out"
+    summary = analyze(str(source), str(out), application="trivial", formats=("csv",))
+    assert [row.outcome for row in summary.rows] == ["completed"]
+    same = Options(formats=("csv",))
+    assert perform(asked(source, out, options=same)).skipped
+    with pytest.raises(UnknownNameError, match="cvs"):
+        analyze(source, tmp_path / "other", application="trivial", formats="cvs")  # type: ignore[arg-type]
+
+
 def test_a_cohort_of_good_and_bad(cohort: Path, out: Path) -> None:
-    summary = analyze(asked(cohort, out))
+    summary = perform(asked(cohort, out))
     wanted = {"one.nii.gz": "completed", "two.nii.gz": "completed", "zero.nii.gz": "refused", "nan.nii.gz": "refused"}
     assert outcomes(summary) == {**wanted, "cut.nii.gz": "failed"}
     lines = (out / "summary.csv").read_text().splitlines()
@@ -79,7 +89,7 @@ def test_a_cohort_of_good_and_bad(cohort: Path, out: Path) -> None:
 
 
 def test_a_report_says_where_everything_came_from(tmp_path: Path, out: Path) -> None:
-    summary = analyze(asked(head(tmp_path / "one.nii.gz"), out))
+    summary = perform(asked(head(tmp_path / "one.nii.gz"), out))
     report = report_of(summary)
     source = report["sources"][0]
     assert (source["role"], source["format"], source["shape"]) == ("image", "nifti", [26, 28, 24])
@@ -103,28 +113,28 @@ def test_a_report_says_where_everything_came_from(tmp_path: Path, out: Path) -> 
 
 def test_done_is_skipped_and_a_change_is_a_conflict(tmp_path: Path, out: Path) -> None:
     source = head(tmp_path / "one.nii.gz")
-    first = analyze(asked(source, out))
+    first = perform(asked(source, out))
     stamp = (out / first.rows[0].report / "report.json").stat().st_mtime_ns
-    again = analyze(asked(source, out))
+    again = perform(asked(source, out))
     assert again.skipped == {(first.rows[0].key, "trivial")}
     assert again.rows == first.rows
     assert (out / first.rows[0].report / "report.json").stat().st_mtime_ns == stamp
     with pytest.raises(OutputExistsError) as caught:
-        analyze(asked(source, out, options=Options(formats=("csv",))))
+        perform(asked(source, out, options=Options(formats=("csv",))))
     assert "--force" in caught.value.fix
     head(source, level=50)
     with pytest.raises(OutputExistsError):
-        analyze(asked(source, out))
+        perform(asked(source, out))
     assert (out / first.rows[0].report / "report.json").stat().st_mtime_ns == stamp
-    forced = analyze(asked(source, out, force=True))
+    forced = perform(asked(source, out, force=True))
     assert not forced.skipped
     assert (out / first.rows[0].report / "report.json").stat().st_mtime_ns != stamp
 
 
 def test_threads_and_workers_are_no_other_content(tmp_path: Path, out: Path) -> None:
     source = head(tmp_path / "one.nii.gz")
-    analyze(asked(source, out))
-    assert analyze(asked(source, out, threads=1, workers=2)).skipped
+    perform(asked(source, out))
+    assert perform(asked(source, out, threads=1, workers=2)).skipped
 
 
 def test_one_conflict_stops_everything_before_any_work(cohort: Path, out: Path) -> None:
@@ -133,13 +143,13 @@ def test_one_conflict_stops_everything_before_any_work(cohort: Path, out: Path) 
     theirs.parent.mkdir(parents=True)
     theirs.write_text("mine")
     with pytest.raises(OutputExistsError, match="nothing was started"):
-        analyze(asked(cohort, out))
+        perform(asked(cohort, out))
     assert theirs.read_text() == "mine"
     assert [path.name for path in out.iterdir()] == [key]
 
 
 def test_refused_counts_as_done_and_failed_is_tried_again(cohort: Path, out: Path) -> None:
-    analyze(asked(cohort, out))
+    perform(asked(cohort, out))
     ended: list[str] = []
 
     class Ended(Watcher):
@@ -147,7 +157,7 @@ def test_refused_counts_as_done_and_failed_is_tried_again(cohort: Path, out: Pat
             ended.append(label)
 
     head(cohort / "cut.nii.gz", level=70)
-    summary = analyze(asked(cohort, out), Ended())
+    summary = perform(asked(cohort, out), Ended())
     assert {label.split("-")[0] for label in ended} == {"cut"}
     assert outcomes(summary)["cut.nii.gz"] == "completed"
     assert len(summary.skipped) == 4
@@ -155,17 +165,17 @@ def test_refused_counts_as_done_and_failed_is_tried_again(cohort: Path, out: Pat
 
 
 def test_the_summary_keeps_what_another_run_wrote(tmp_path: Path, out: Path) -> None:
-    analyze(asked(head(tmp_path / "a" / "one.nii.gz"), out))
-    analyze(asked(head(tmp_path / "b" / "two.nii.gz"), out))
+    perform(asked(head(tmp_path / "a" / "one.nii.gz"), out))
+    perform(asked(head(tmp_path / "b" / "two.nii.gz"), out))
     assert len((out / "summary.csv").read_text().splitlines()) == 3
 
 
 def test_an_incomplete_report_is_made_again_with_its_uids(tmp_path: Path, out: Path) -> None:
     source = head(tmp_path / "one.nii.gz")
-    summary = analyze(asked(source, out))
+    summary = perform(asked(source, out))
     before = report_of(summary)
     (out / summary.rows[0].report / ".done.json").unlink()
-    after = report_of(analyze(asked(source, out)))
+    after = report_of(perform(asked(source, out)))
     assert after["run"]["id"] == before["run"]["id"]
     assert {**after, "run": None} == {**before, "run": None}
 
@@ -174,20 +184,20 @@ def test_an_incomplete_report_is_made_again_with_its_uids(tmp_path: Path, out: P
 def test_a_killed_worker_is_one_line(cohort: Path, out: Path, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     key = next(one.job.study.key for one in plan_only(asked(cohort, out)).jobs if one.job.study.key.startswith("two"))
     monkeypatch.setenv("VESALIUS_TEST_CRASH", key)
-    summary = analyze(asked(cohort, out, workers=workers))
+    summary = perform(asked(cohort, out, workers=workers))
     assert outcomes(summary)["two.nii.gz"] == "failed"
     assert outcomes(summary)["one.nii.gz"] == "completed"
     assert any(isinstance(error, CrashError) for error in summary.errors)
     assert not (out / key).exists()
     monkeypatch.delenv("VESALIUS_TEST_CRASH")
-    assert outcomes(analyze(asked(cohort, out)))["two.nii.gz"] == "completed"
+    assert outcomes(perform(asked(cohort, out)))["two.nii.gz"] == "completed"
 
 
 def test_workers_change_nothing(cohort: Path, tmp_path: Path) -> None:
     found = []
     for workers in (0, 1, 3):
         out = tmp_path / f"out{workers}"
-        summary = analyze(asked(cohort, out, workers=workers))
+        summary = perform(asked(cohort, out, workers=workers))
         reports = [report_of(summary, i) for i, row in enumerate(summary.rows) if row.report]
         found.append(sorted(json.dumps({**r, "run": None}) for r in reports))
     assert found[0] == found[1] == found[2]
@@ -195,7 +205,7 @@ def test_workers_change_nothing(cohort: Path, tmp_path: Path) -> None:
 
 def test_memory_is_judged_before_work(cohort: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(studies, "available_memory_bytes", lambda: 100_000_000)
-    summary = analyze(asked(cohort, out))
+    summary = perform(asked(cohort, out))
     assert {row.outcome for row in summary.rows} == {"failed"}
     assert [type(error) for error in summary.errors] == [MemoryLimitError] * 5
     assert "0.1 GB available" in summary.rows[0].message
@@ -206,13 +216,13 @@ def test_memory_is_judged_before_work(cohort: Path, out: Path, monkeypatch: pyte
         def planned(self, planned: plan.Plan, workers: int) -> None:
             seen.append(workers)
 
-    analyze(asked(cohort, out, workers=8), Workers())
+    perform(asked(cohort, out, workers=8), Workers())
     assert seen == [2]
 
 
 def test_a_study_that_no_application_takes(tmp_path: Path, out: Path) -> None:
     series = nifti(tmp_path / "four.nii.gz", np.zeros((8, 8, 8, 5), np.float32))
-    named = analyze(asked(series, out))
+    named = perform(asked(series, out))
     assert outcomes(named) == {"four.nii.gz": "refused"}
     report = report_of(named)
     assert report["reasons"][0]["id"] == "pipeline.refused.nothing_fits"
@@ -228,7 +238,7 @@ def test_a_plan_says_what_stands_there(tmp_path: Path, out: Path) -> None:
     assert one.memory_bytes is not None
     assert one.seconds is not None
     assert not out.exists()
-    analyze(asked(source, out))
+    perform(asked(source, out))
     assert plan_only(asked(source, out)).jobs[0].state is store.State.DONE
     assert plan_only(asked(source, out, options=Options())).jobs[0].state is store.State.OTHER
 
@@ -244,23 +254,23 @@ def test_wrong_usage_writes_nothing(tmp_path: Path, out: Path) -> None:
     ]
     for request, kind, said in wrong:
         with pytest.raises(kind, match=said):
-            analyze(request)
+            perform(request)
     for options in ({"formats": ("docx",)}, {"language": ("fr",)}, {"geometry": "guess"}):
         with pytest.raises(UnknownNameError):
             Options(**options)  # type: ignore[arg-type]
     assert not out.exists()
     with pytest.raises(UnknownNameError, match="series"):
-        analyze(asked(source, out, options=Options(series_uid="1.2.3")))
+        perform(asked(source, out, options=Options(series_uid="1.2.3")))
     assert not list(out.iterdir())
 
 
 def test_nothing_found_still_writes_the_summary(tmp_path: Path, out: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(NothingFoundError):
-        analyze(asked(tmp_path / "empty", out))
+        perform(asked(tmp_path / "empty", out))
     assert (out / "summary.csv").read_text() == "key,source,application,outcome,seconds,message\n"
 
 
 def test_two_runs_into_one_output(tmp_path: Path, out: Path) -> None:
     with store.locked(out), pytest.raises(OutputBusyError):
-        analyze(asked(head(tmp_path / "one.nii.gz"), out))
+        perform(asked(head(tmp_path / "one.nii.gz"), out))

@@ -17,7 +17,7 @@ from vesalius.cli.session import Answer, Session, log_failures
 from vesalius.core.errors import VesaliusError
 from vesalius.core.finding import Message
 from vesalius.core.study import Series
-from vesalius.pipeline import Options, Request, Row, Summary, analyze, plan_only
+from vesalius.pipeline import Options, Request, Row, Summary, perform, plan_only
 from vesalius.pipeline.plan import Job, Plan, Planned, memory_error, workers_that_fit
 from vesalius.pipeline.resources import available_memory_bytes
 from vesalius.pipeline.store import State, exists_error
@@ -56,7 +56,7 @@ def answer(session: Session, wish: Wish) -> Answer:
     with progress.watcher(quiet=session.flags.quiet) as watcher:
         if wish.dry_run:
             return _plan_answer(plan_only(request, watcher), request)
-        summary = analyze(request, watcher)
+        summary = perform(request, watcher)
     log_failures(summary.errors, session)
     _log_rows(summary)
     return _summary_answer(summary, wish)

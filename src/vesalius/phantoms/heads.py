@@ -205,8 +205,8 @@ def _heights_mm(grid: Mask) -> NDArray[np.float32]:
 
 
 TISSUE_SEGMENTS: Mapping[int, Segment] = MappingProxyType({
-    1: Segment("gray_matter", Code("389080008", "SCT", "Gray matter of brain"), (220, 80, 80)),
-    2: Segment("white_matter", Code("389081007", "SCT", "White matter of brain"), (240, 240, 240)),
-    3: Segment("csf", Code("65216001", "SCT", "Cerebrospinal fluid"), (70, 130, 230)),
+    1: Segment("gray_matter", Code("389081007", "SCT", "Gray Matter"), (220, 80, 80)),
+    2: Segment("white_matter", Code("389080008", "SCT", "White Matter"), (240, 240, 240)),
+    3: Segment("csf", Code("65216001", "SCT", "Cerebrospinal Fluid"), (70, 130, 230)),
 })  # fmt: skip
 """Names, codes and colours of the tissue mask. Codes: SNOMED CT."""

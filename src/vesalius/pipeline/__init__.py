@@ -4,7 +4,7 @@ from vesalius.pipeline.contract import check_application
 from vesalius.pipeline.options import Options
 from vesalius.pipeline.run import analyze_case
 from vesalius.pipeline.store import Row
-from vesalius.pipeline.studies import Request, Summary, Watcher, analyze, plan_only
+from vesalius.pipeline.studies import Request, Summary, Watcher, analyze, perform, plan_only
 
 __all__ = [
     "Options",
@@ -15,5 +15,6 @@ __all__ = [
     "analyze",
     "analyze_case",
     "check_application",
+    "perform",
     "plan_only",
 ]

@@ -72,7 +72,8 @@ class Options:
         }
 
 
-def _known(what: str, names: tuple[str, ...], allowed: tuple[str, ...]) -> tuple[str, ...]:
+def _known(what: str, names: tuple[str, ...] | str, allowed: tuple[str, ...]) -> tuple[str, ...]:
+    names = (names,) if isinstance(names, str) else names
     for name in names:
         if name not in allowed:
             raise unknown(what, name, allowed)

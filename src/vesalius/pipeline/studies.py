@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from vesalius.core.errors import IncompleteError, NothingFoundError, UsageError, VesaliusError
 from vesalius.core.report import Outcome
@@ -104,7 +105,44 @@ class Summary:
         return None
 
 
-def analyze(request: Request, watcher: Watcher | None = None) -> Summary:
+class Choices(TypedDict, total=False):
+    """The fields of `Options` as keywords."""
+
+    formats: tuple[str, ...]
+    language: tuple[str, ...]
+    geometry: str
+    series_uid: str | None
+    keep_intermediate: bool
+    seed: int
+
+
+def analyze(
+    study: str | Path,
+    out: str | Path,
+    *,
+    application: str | tuple[str, ...] = (),
+    workers: int = 0,
+    force: bool = False,
+    **choices: Unpack[Choices],
+) -> Summary:
+    """Return how the analysis of a study, or of a folder of studies, ended; reports and `summary.csv` are written.
+
+    Args:
+        study: DICOM folder, zip of one, or an image file.
+        out: folder, made when it is missing.
+        application: one name or several; empty for every installed application that takes the case.
+        workers: 0 runs in this process, more are processes of their own (start them under `__main__`).
+        force: replace reports of other content.
+        choices: the fields of `Options`: formats, language, geometry, series_uid, keep_intermediate, seed.
+
+    Raises:
+        VesaliusError: as `perform`.
+    """
+    names = (application,) if isinstance(application, str) else tuple(application)
+    return perform(Request(Path(study), Path(out), names, Options(**choices), workers, force=force))
+
+
+def perform(request: Request, watcher: Watcher | None = None) -> Summary:
     """Analyse every study under a path, write the reports and `summary.csv`, and return how each ended.
 
     Raises:
@@ -127,10 +165,10 @@ def analyze(request: Request, watcher: Watcher | None = None) -> Summary:
 
 
 def plan_only(request: Request, watcher: Watcher | None = None) -> Plan:
-    """Return what `analyze` would do; nothing is written.
+    """Return what `perform` would do; nothing is written.
 
     Raises:
-        UsageError, NothingFoundError: as `analyze`.
+        UsageError, NothingFoundError: as `perform`.
     """
     asked = check(request)
     (watcher or Watcher()).scanning(request.source)
