@@ -123,7 +123,7 @@ def _title(name: str, catalogue: Mapping[str, Mapping[str, str]]) -> str:
 
 def _number(value: float, name: str) -> str:
     unit = name.partition(" [")[2].removesuffix("]")
-    text = f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    text = f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if unit == "%" else f"{value:.3g}"
     return text if unit in ("", "1") else f"{text} {unit}"
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vesalius.core.axis import Axis, AxisKind
     from vesalius.core.code import Code
+    from vesalius.core.cohort import Cohort
     from vesalius.core.finding import Finding, Interval, KeyImage, Mark, Measurement, Message, QualityCheck
     from vesalius.core.grid import Frame, Spacing
     from vesalius.core.mask import Mask, Segment
@@ -24,6 +25,7 @@ _HOMES = {
     "Axis": "axis",
     "AxisKind": "axis",
     "Code": "code",
+    "Cohort": "cohort",
     "Finding": "finding",
     "Interval": "finding",
     "KeyImage": "finding",
@@ -61,6 +63,7 @@ __all__ = [
     "AxisKind",
     "Case",
     "Code",
+    "Cohort",
     "Finding",
     "Frame",
     "Geometry",
