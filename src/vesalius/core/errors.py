@@ -197,3 +197,33 @@ class ContractError(VesaliusError, AssertionError):
     """An extension does not keep the contract of its kind; `found` lists every breach."""
 
     code = "contract"
+
+
+class KeyFileError(VesaliusError, ValueError):
+    """A key is missing, unreadable, of another kind, or readable by others."""
+
+    code = "key_file"
+
+
+class WrongKeyError(VesaliusError, ValueError):
+    """The key or passphrase is not the one that was used."""
+
+    code = "wrong_key"
+
+
+class TamperedError(VesaliusError, ValueError):
+    """Protected data were altered, cut, reordered or swapped, or a signature does not fit."""
+
+    code = "tampered"
+
+
+class AccessError(VesaliusError, PermissionError):
+    """No rule of the project allows this to this person for this purpose."""
+
+    code = "access_denied"
+
+
+class LicenceError(UsageError):
+    """Weights may be used under conditions only, and these were not accepted."""
+
+    code = "licence"
