@@ -1,0 +1,1 @@
+"""Learning that can be believed: check and split cohorts, train, cross-validate, package."""
