@@ -60,6 +60,17 @@ def kaplan_meier(time: ArrayLike, event: ArrayLike) -> Steps:
     return Steps(moments, np.asarray(np.cumprod(1 - happened / at_risk), dtype=np.float64))
 
 
+def staying(time: ArrayLike, event: ArrayLike) -> Steps:
+    """Return the chance of still being followed; of an event and a departure at one time, the event comes first."""
+    times, events = np.asarray(time, dtype=np.float64), np.asarray(event).astype(bool)
+    moments = np.unique(times)
+    happened = np.array([(events & (times == t)).sum() for t in moments])
+    left = np.array([(~events & (times == t)).sum() for t in moments])
+    at_risk = len(times) - np.searchsorted(np.sort(times), moments, side="left") - happened
+    kept = np.where(at_risk > 0, 1 - left / np.maximum(at_risk, 1), 1.0)
+    return Steps(moments, np.asarray(np.cumprod(kept), dtype=np.float64))
+
+
 def harrell_c(time: ArrayLike, event: ArrayLike, risk: ArrayLike) -> float:
     """Return the share of comparable pairs in which the patient with the earlier event has the higher risk, ties half.
 
@@ -89,9 +100,9 @@ def uno_c(
     """
     times, events = outcome(time, event)
     known_times, known_events = (times, events) if train is None else outcome(*train)
-    staying = kaplan_meier(known_times, ~known_events)
+    followed = staying(known_times, known_events)
     counted = events & (times < until) if until is not None else events
-    left = staying.at(times)
+    left = followed.at(times)
     if (left[counted] <= 0).any():
         raise LabelError("no patient is followed beyond an event", fix="give `until`, a time within the follow-up")
     weights = np.zeros(len(times))
@@ -124,10 +135,10 @@ def brier(
     times, events = outcome(time, event)
     p = np.asarray(survival, dtype=np.float64)
     known_times, known_events = (times, events) if train is None else outcome(*train)
-    staying = kaplan_meier(known_times, ~known_events)
+    followed = staying(known_times, known_events)
     died, alive = (times <= at) & events, times > at
-    here = float(staying.at(at))
-    own = staying.at(times)
+    here = float(followed.at(at))
+    own = followed.at(times)
     if (alive.any() and here <= 0) or (own[died] <= 0).any():
         raise LabelError("nobody is followed that long", found=f"{at:g}", fix="an earlier time")
     total = (p[died] ** 2 / own[died]).sum() + ((1 - p[alive]) ** 2 / (here if alive.any() else 1)).sum()
