@@ -38,7 +38,7 @@ test: $(VENV)/base $(VENV)/dev ## pass the tests (slow ones apart)
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
 
 test-slow: $(VENV)/base $(VENV)/dev ## pass the slow tests
-	$(BIN)/python -m pytest -n $(JOBS) -m slow
+	$(BIN)/python -m pytest -n $(JOBS) -m slow --timeout 3000
 
 check: $(VENV)/base $(VENV)/dev ## style, types and who may import whom
 	$(BIN)/ruff check .

@@ -1,11 +1,10 @@
 """Radiomics against PyRadiomics: time, peak memory and equality, on balls of 10^3 to 10^6 voxels.
 
-    python benchmarks/radiomics.py [--peer PYTHON] [--sizes 3 4 5 6] [--repeat N]
+    python benchmarks/radiomics.py [--peer PYTHON] [--sizes 3 4 5 6] [--outline WORD] [--repeat N]
 
-PYTHON is the interpreter of an environment of its own that holds PyRadiomics 3.0.1 (or set PYRADIOMICS_PYTHON):
-
-    python -m venv peer && peer/bin/pip install numpy versioneer cython 'setuptools<82'
-    peer/bin/pip install --no-build-isolation --no-cache-dir pyradiomics==3.0.1
+PYTHON is the interpreter of an environment of its own that holds PyRadiomics 3.0.1 (or set PYRADIOMICS_PYTHON). Without
+one, bench-output/pyradiomics is made on the first run, which needs a network and a C compiler; where that fails no
+ratio is printed.
 
 Both sides compute first-order, shape, GLCM, GLRLM, GLSZM, GLDM and NGTDM features of the same picture with bins of 25,
 each run in a process of its own, taking turns. Seconds are of processor time: both use one thread, and other work on
@@ -31,6 +30,8 @@ import numpy as np
 
 TARGETS = {3: 0.3, 4: 0.3, 5: 0.1, 6: 0.015}
 MEMORY_MIB = 200
+PEER = "pyradiomics==3.0.1"
+BUILD = ("numpy", "versioneer", "cython", "setuptools<82")
 # The same definition in both; docs/reference/radiomics.md lists the others.
 AGREE = 1e-6
 
@@ -100,6 +101,22 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def environment(given: str | None) -> str | None:
+    """Return a Python that has PyRadiomics, made when it is not there; None when it cannot be."""
+    folder = Path(__file__).resolve().parents[1] / "bench-output" / "pyradiomics"
+    python = given or str(folder / "bin" / "python")
+    try:
+        if not Path(python).exists():
+            subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        if subprocess.run([python, "-c", "import radiomics"], capture_output=True, check=False).returncode:
+            install = [python, "-m", "pip", "install", "-q"]
+            subprocess.run([*install, *BUILD], check=True, capture_output=True)
+            subprocess.run([*install, "--no-build-isolation", "--no-cache-dir", PEER], check=True, capture_output=True)
+    except (subprocess.CalledProcessError, OSError):
+        return None
+    return python
+
+
 def run(python: str, who: str, path: str, repeat: int) -> dict[str, Any]:
     """Return what a worker process measured."""
     command = [python, __file__, "--worker", who, path, "--repeat", str(repeat)]
@@ -150,7 +167,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peer", default=os.environ.get("PYRADIOMICS_PYTHON"), help="Python that has PyRadiomics")
     parser.add_argument("--sizes", type=int, nargs="+", default=[3, 4, 5, 6], choices=sorted(TARGETS))
-    parser.add_argument("--outline", choices=["smooth", "ragged"], default="smooth")
+    parser.add_argument("--outline", choices=["smooth", "ragged", "both"], default="both")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--worker", nargs=2, metavar=("WHO", "FILE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -159,19 +176,19 @@ def main() -> None:
         result = peer(path, options.repeat) if who == "peer" else ours(path, options.repeat, who == "all")
         print(json.dumps(result))
         return
+    options.peer = environment(options.peer)
     heads = ["  voxels", "    ours", "all fam.", "   first", "   MiB", "all MiB"]
     if options.peer:
         heads += ["PyRadiom.", " ratio", "target", "all/P.", "values"]
     else:
-        print("PyRadiomics is not here: give its Python with --peer or PYRADIOMICS_PYTHON to see the ratio.")
-    print(
-        f"{options.outline} balls, seconds of processor time, peak memory of the process ({MEMORY_MIB} MiB asked for)"
-    )
-    print("  ".join(heads))
-    with tempfile.TemporaryDirectory() as folder:
-        for exponent in options.sizes:
-            lines = compare(exponent, options.outline, options.peer, options.repeat, Path(folder))
-            print("\n".join(lines), flush=True)
+        print("PyRadiomics could not be installed: no ratio; give its Python with --peer or PYRADIOMICS_PYTHON.")
+    for outline in ("smooth", "ragged") if options.outline == "both" else (options.outline,):
+        print(f"{outline} balls, seconds of processor time, peak memory ({MEMORY_MIB} MiB asked for)")
+        print("  ".join(heads))
+        with tempfile.TemporaryDirectory() as folder:
+            for exponent in options.sizes:
+                lines = compare(exponent, outline, options.peer, options.repeat, Path(folder))
+                print("\n".join(lines), flush=True)
 
 
 if __name__ == "__main__":

@@ -181,9 +181,10 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
     yield f"{'case':8} {'method':26} {'GM':>6} {'WM':>6} {'CSF':>6} {'ICV %':>7} {'CPU s':>6} {'s':>6} held"
     for row in rows:
         icv = f"{row.icv_error:+7.1f}" if row.icv_error is not None else f"{'-':>7}"
+        held = f"{row.held}/4" if row.held is not None else "-"
         yield (
             f"{row.case:8} {row.method:26} {row.gm:6.3f} {row.wm:6.3f} {row.csf:6.3f} {icv} {row.cpu_s:6.1f} "
-            f"{row.wall_s:6.1f}"
+            f"{row.wall_s:6.1f} {held:>4}"
         )
     for method in dict.fromkeys(r.method for r in rows if r.case != "icbm152"):
         chosen = [r for r in rows if r.method == method and r.case != "icbm152"]
@@ -194,6 +195,9 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
         errors = [abs(r.icv_error) for r in chosen if r.icv_error is not None]
         if errors:
             yield f"ICV      {method:26} mean |error| {np.mean(errors):.1f} %, largest {max(errors):.1f} %"
+        held = [r.held for r in chosen if r.held is not None]
+        if held:
+            yield f"held     {method:26} {sum(held)} of {4 * len(held)} intervals hold the truth"
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -326,34 +327,59 @@ def start(environment: Environment, *arguments: object, **extra: str) -> subproc
 def test_ctrl_c_exits_130_and_the_next_run_goes_on(environment: Environment, study: Path, out: Path) -> None:
     process = start(environment, "analyze", study, "--out", out, *SMALL, "--json", VESALIUS_TEST_SLEEP="60")
     assert process.stderr is not None
-    while "threshold" not in process.stderr.readline():
-        pass
+    assert any("threshold" in line for line in iter(process.stderr.readline, ""))
     process.send_signal(signal.SIGINT)
-    said, error = process.communicate(timeout=30)
+    said, error = process.communicate(timeout=300)
     assert process.returncode == 130
     assert json.loads(said)["error"]["code"] == "interrupted"
     assert "Traceback" not in error
     assert call(environment, "analyze", study, "--out", out, *SMALL).code == 0
 
 
-def killed_three_times(environment: Environment, study: Path, folder: Path, arguments: tuple[str, ...]) -> None:
-    """Kill a run at three random moments, run it again, and compare with a run that was left alone."""
+def work_began(process: subprocess.Popen[str], out: Path) -> float:
+    """Return when the first report was begun; its folder is there and not yet whole."""
+    while process.poll() is None and not list(out.glob("*/.*.partial/.run.json")):
+        time.sleep(0.005)
+    return time.monotonic()
+
+
+def killed(environment: Environment, out: Path, moment_s: float, arguments: tuple[object, ...]) -> None:
+    """Kill a run so long after its work began; one that was faster this time is started anew and killed earlier."""
+    while True:
+        process = start(environment, *arguments)
+        work_began(process, out)
+        time.sleep(moment_s)
+        process.kill()
+        process.communicate()
+        if process.returncode == -signal.SIGKILL:
+            return
+        assert process.returncode == 0
+        shutil.rmtree(out)
+        moment_s /= 2
+
+
+def killed_three_times(environment: Environment, study: Path, folder: Path, options: tuple[str, ...]) -> None:
+    """Kill a run at random moments of its first, second and last third, run it again, compare with one left alone."""
     whole = folder / "whole"
-    began = time.monotonic()
-    assert call(environment, "analyze", study, "--out", whole, *arguments).code == 0
+    process = start(environment, "analyze", study, "--out", whole, *options)
+    began = work_began(process, whole)
+    process.communicate()
     seconds = time.monotonic() - began
-    chance = random.Random(20)
+    assert process.returncode == 0
+    interrupted = 0
     for number in range(3):
         out = folder / f"killed{number}"
-        process = start(environment, "analyze", study, "--out", out, *arguments)
-        time.sleep(chance.uniform(0.2, 1.0) * seconds)
-        process.kill()
-        process.communicate(timeout=30)
+        arguments = ("analyze", study, "--out", out, *options)
+        moment_s = random.uniform(number, number + 1) / 3 * seconds
+        killed(environment, out, moment_s, arguments)
+        interrupted += bool(list(out.glob("*/.*.partial")))
         for report in out.glob("*/*/report.json"):
             assert report.parent.name.startswith(".") or (report.parent / ".done.json").is_file()
-        assert call(environment, "analyze", study, "--out", out, *arguments).code == 0
-        assert same(out) == same(whole)
-        assert set(files(out)) == set(files(whole))
+        assert call(environment, *arguments).code == 0
+        assert not list(out.glob("*/.*.partial"))
+        assert same(out) == same(whole), moment_s
+        assert set(files(out)) == set(files(whole)), moment_s
+    assert interrupted
 
 
 @pytest.mark.slow
@@ -361,8 +387,8 @@ def test_killed_at_three_random_moments_and_run_again_is_the_same(
     environment: Environment, study: Path, tmp_path: Path
 ) -> None:
     head(study.parent / "two.nii.gz", level=70)
-    arguments = ("--application", "trivial", "--formats", "csv,nifti,html,seg", "--workers", "2")
-    killed_three_times(environment, study.parent, tmp_path, arguments)
+    options = ("--application", "trivial", "--formats", "csv,nifti,html,seg", "--workers", "2")
+    killed_three_times(environment, study.parent, tmp_path, options)
 
 
 @pytest.mark.slow
@@ -375,17 +401,17 @@ def test_brain_mri_killed_at_three_random_moments_is_the_same(environment: Envir
     coarse = nibabel.load(source).slicer[::2, ::2, ::2]
     (tmp_path / "in").mkdir()
     nibabel.save(coarse, tmp_path / "in" / "head.nii.gz")
-    arguments = ("--application", "brain-mri", "--formats", "csv,nifti,html")
-    killed_three_times(environment, tmp_path / "in", tmp_path, arguments)
+    options = ("--application", "brain-mri", "--formats", "csv,nifti,html,seg,sr")
+    killed_three_times(environment, tmp_path / "in", tmp_path, options)
 
 
 def test_uids_of_an_interrupted_run_are_kept(environment: Environment, study: Path, out: Path) -> None:
     process = start(environment, "analyze", study, "--out", out, *SMALL, VESALIUS_TEST_SLEEP="60")
-    pattern, until = "*/.*.partial/.run.json", time.monotonic() + 60
+    pattern, until = "*/.*.partial/.run.json", time.monotonic() + 300
     while not list(out.glob(pattern)) and time.monotonic() < until:
         time.sleep(0.02)
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=300)
     kept = json.loads(next(iter(out.glob(pattern))).read_text())["run_id"]
     assert call(environment, "analyze", study, "--out", out, *SMALL).code == 0
     report = json.loads(next(iter(out.glob("*/trivial/report.json"))).read_text())

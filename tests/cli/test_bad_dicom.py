@@ -69,8 +69,10 @@ def named(number: int, data: Any) -> None:
 def test_two_patients_under_one_study_fail_without_being_named(
     environment: Environment, copied: Callable[..., Path]
 ) -> None:
-    called, answer = analyzed(environment, copied(named))
+    folder = copied(named)
+    called, answer = analyzed(environment, folder)
     assert (called.code, answer["error"]["code"]) == (1, "contradiction")
+    assert sum(path.name in answer["error"]["found"] for path in folder.iterdir()) == 2
     assert "patient" in answer["error"]["message"].lower()
     assert "QX-" not in called.out + called.err
     assert "Zebedee" not in called.out + called.err
@@ -137,7 +139,11 @@ def test_a_text_file_among_slices_is_left_out_and_told(environment: Environment,
     (folder / "notes.dcm").write_text("this is no picture")
     called, answer = analyzed(environment, folder)
     assert (called.code, outcome(answer)) == (0, "completed")
-    assert any("notes.dcm" in warning for warning in answer["warnings"])
+    (warning,) = (warning for warning in answer["warnings"] if "notes.dcm" in warning)
+    assert warning == "notes.dcm: cannot be read: not a DICOM file"
+    report = json.loads((Path(answer["data"]["analyses"][0]["report"]) / "report.json").read_text())
+    (check,) = (check for check in report["quality"] if check["name"] == "source")
+    assert check["message"]["parameters"] == {"file": "notes.dcm", "error": "not a DICOM file"}
 
 
 def test_the_key_is_a_hash(environment: Environment, copied: Callable[..., Path]) -> None:

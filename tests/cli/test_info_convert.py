@@ -50,6 +50,15 @@ def test_info_fails_in_one_clear_line(
     assert called.answer["error"]["message"]
 
 
+def test_info_names_an_unreadable_file_once(environment: Environment, tmp_path: Path) -> None:
+    _text(tmp_path / "notes.dcm")
+    called = call(environment, "info", tmp_path)
+    assert called.code == 1
+    (line,) = [line for line in called.out.splitlines() if "notes.dcm" in line]
+    assert line.count("notes.dcm") == 1
+    assert "fix:" in " ".join(called.out.split())
+
+
 def _text(path: Path) -> Path:
     path.write_text("this is no picture")
     return path

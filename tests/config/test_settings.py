@@ -18,8 +18,20 @@ def home(tmp_path: Path) -> Path:
 
 def test_only_the_named_variables_exist() -> None:
     names = {"HOME", "LANGUAGE", "THREADS", "WORKERS", "LOG_LEVEL", "AUDIT"}
+    names |= {"AUDIT_HEAD", "PROJECT", "PURPOSE", "BREAK_GLASS"}
     assert set(variables()) == {f"VESALIUS_{name}" for name in names}
     assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_every_setting_is_documented() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "settings.md").read_text()
+    assert [name for name in variables() if f"| `{name}` |" not in text] == []
+
+
+def test_an_emergency_is_no_habit(home: Path) -> None:
+    (home / "config.yaml").write_text("break_glass: because I may\n")
+    with pytest.raises(ConfigError, match="break_glass"):
+        resolve({}, {"VESALIUS_HOME": str(home)})
 
 
 def test_defaults(home: Path) -> None:

@@ -51,7 +51,9 @@ def commands() -> list[tuple[str, str]]:
 def test_shell_lines_name_commands_and_flags_that_exist(page: str, line: str) -> None:
     words = shlex.split(line)[1:]
     verb = next((w for w in words if not w.startswith("-")), None)
-    command = [sys.executable, "-m", "vesalius", *([verb] if verb else []), "--help"]
+    # Verbs with methods tell a method's flags on the method's own page.
+    method = words[words.index(verb) + 1 :][:1] if verb in ("enhance", "segment", "features") else []
+    command = [sys.executable, "-m", "vesalius", *([verb] if verb else []), *method, "--help"]
     wide = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
     run = subprocess.run(command, capture_output=True, text=True, check=False, env=wide)
     assert run.returncode == 0, f"{page}: {line}"

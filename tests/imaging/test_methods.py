@@ -16,6 +16,7 @@ from vesalius.core.errors import ImageContentError, UnknownNameError, UsageError
 from vesalius.imaging import contrast, frequency, methods, wavelet
 from vesalius.imaging.methods import METHODS, Kind, Method, Step
 from vesalius.imaging.standardise import NyulScale
+from vesalius.segment import methods as segmenting
 
 NEEDED = {
     "width_mm": 3.0, "sigma_mm": 1.0, "weight": 20.0, "cutoff_mm": 6.0, "shortest_mm": 4.0, "longest_mm": 12.0,
@@ -130,4 +131,5 @@ def test_every_window_is_documented() -> None:
 
 
 def test_kinds_are_all_used() -> None:
-    assert {p.kind for m in METHODS.values() for p in m.parameters} == set(Kind)
+    both = [*METHODS.values(), *segmenting.METHODS.values()]
+    assert {p.kind for m in both for p in m.parameters} == set(Kind)

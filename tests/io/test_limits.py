@@ -57,10 +57,10 @@ def test_deep_nesting_is_refused(tmp_path: Path, implicit: bool, vr: bytes, tag:
     syntax = b"1.2.840.10008.1.2" if implicit else b"1.2.840.10008.1.2.1"
     path = tmp_path / "deep.dcm"
     path.write_bytes(raw_file(nested(3000, implicit, vr, undefined, tag), syntax))
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(LimitError, match="nested too deep"):
         examine(path)
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
     assert scan(path).failed[0].error.code == "limit"
 
 
@@ -87,10 +87,10 @@ def test_too_many_elements_are_refused(tmp_path: Path) -> None:
     item = b"\xfe\xff\x00\xe0" + bytes(4)
     path = tmp_path / "many.dcm"
     path.write_bytes(raw_file(element(0x00081140, b"SQ", item * 1_000_000)))
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(LimitError, match="too many elements"):
         examine(path)
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start < 10
 
 
 def test_a_long_value_that_would_be_read_is_refused(tmp_path: Path) -> None:
@@ -121,11 +121,11 @@ def test_a_deflated_bomb_is_refused_in_bounded_memory(tmp_path: Path) -> None:
     path = deflated_bomb(tmp_path / "bomb.dcm", 300 << 20)
     assert path.stat().st_size < 1 << 20
     code = (
-        "import sys, time; start = time.monotonic(); from vesalius.io import scan\n"
+        "import sys, time; start = time.process_time(); from vesalius.io import scan\n"
         "failure = scan(sys.argv[1]).failed[0]\n"
         "status = open('/proc/self/status').read()\n"
         "peak = int(status.split('VmHWM:')[1].split()[0]) / 1024\n"
-        "print(failure.error.code, round(peak), time.monotonic() - start)"
+        "print(failure.error.code, round(peak), time.process_time() - start)"
     )
     result = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
     kind, peak_mb, seconds = result.stdout.split()
@@ -215,8 +215,12 @@ def zipped(path: Path, entries: dict[str, bytes], **kind: int) -> Path:
 @pytest.mark.parametrize("name", ["../evil.dcm", "/etc/evil.dcm", "a/../../evil.dcm", "C:\\evil.dcm", "a\\..\\b.dcm"])
 def test_a_zip_path_that_leaves_the_folder_is_refused(tmp_path: Path, name: str) -> None:
     path = zipped(tmp_path / "evil.zip", {name: b"x"})
-    with pytest.raises(LimitError, match="leaves its folder"):
+    with pytest.raises(LimitError, match=r"^evil.zip holds a path that leaves its folder") as caught:
         scan(path)
+    assert ascii(name) == caught.value.found
+    assert caught.value.expected
+    assert caught.value.fix
+    assert not (tmp_path.parent / "evil.dcm").exists()
 
 
 def test_links_in_a_zip_are_refused(tmp_path: Path) -> None:
@@ -227,8 +231,10 @@ def test_links_in_a_zip_are_refused(tmp_path: Path) -> None:
 
 def test_a_zip_bomb_is_refused(tmp_path: Path) -> None:
     path = zipped(tmp_path / "bomb.zip", {f"{i}.dcm": bytes(40 << 20) for i in range(3)})
-    with pytest.raises(LimitError, match="inflates beyond"):
+    with pytest.raises(LimitError, match=r"^bomb.zip inflates beyond") as caught:
         scan(path)
+    assert "64 MiB" in caught.value.expected
+    assert caught.value.fix
 
 
 def test_a_zip_that_lies_about_its_sizes_is_refused(tmp_path: Path) -> None:

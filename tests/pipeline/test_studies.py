@@ -16,6 +16,7 @@ from vesalius.core.errors import (
     NothingFoundError,
     OutputBusyError,
     OutputExistsError,
+    ReadError,
     UnknownNameError,
     UsageError,
 )
@@ -60,6 +61,31 @@ def cohort(tmp_path: Path) -> Path:
     (folder / "cut.nii.gz").write_bytes((folder / "one.nii.gz").read_bytes()[:5000])
     (folder / "notes.txt").write_text("not an image")
     return folder
+
+
+def test_a_source_that_cannot_be_opened_is_a_line_of_the_summary(tmp_path: Path, out: Path) -> None:
+    (tmp_path / "study.zip").write_bytes(b"PK\3\4 and then nothing")
+    with pytest.raises(ReadError, match=r"study\.zip"):
+        perform(asked(tmp_path / "study.zip", out))
+    (_, line) = (out / "summary.csv").read_text().splitlines()
+    assert "study.zip" in line
+    assert "failed" in line
+    assert [path.name for path in out.iterdir()] == ["summary.csv"]
+
+
+def test_what_the_reader_doubts_stands_in_the_report(tmp_path: Path, out: Path) -> None:
+    source = nifti(tmp_path / "one.nii.gz", np.random.default_rng(0).random((12, 12, 12)).astype(np.float32))
+    summary = perform(asked(source, out))
+    (check,) = report_of(summary)["quality"]
+    assert (check["name"], check["mark"], check["message"]["id"]) == ("source", "caution", "nifti.units_unknown")
+    assert any("millimetres are assumed" in warning for warning in summary.rows[0].warnings)
+
+
+def test_a_study_without_a_fitting_series_says_why(tmp_path: Path, out: Path) -> None:
+    array = np.random.default_rng(0).random((9, 9, 9, 6)).astype(np.float32)
+    summary = perform(asked(nifti(tmp_path / "four.nii.gz", array), out))
+    assert summary.rows[0].outcome == "refused"
+    assert "it has 6 values per voxel" in summary.rows[0].message
 
 
 def test_plain_arguments_do_the_same(tmp_path: Path) -> None:
@@ -225,7 +251,7 @@ def test_a_study_that_no_application_takes(tmp_path: Path, out: Path) -> None:
     named = perform(asked(series, out))
     assert outcomes(named) == {"four.nii.gz": "refused"}
     report = report_of(named)
-    assert report["reasons"][0]["id"] == "pipeline.refused.nothing_fits"
+    assert report["reasons"][0]["id"] == "pipeline.refused.only_series"
     assert report["left_out"][0]["reason"]["id"] == "trivial.not_3d"
     assert named.error() is None
     assert named.error(strict=True) is not None

@@ -26,7 +26,9 @@ from vesalius.segment.tissue import (
 )
 from vesalius.segment.tissue.atlas import CLASSES, label_lookup, save_atlas
 from vesalius.segment.tissue.bias import CosineBasis, fit
+from vesalius.segment.tissue.border import Levels, settle_border
 from vesalius.segment.tissue.deformation import Level, deform, expand, mapped, pyramid_of, shrink, warp
+from vesalius.segment.tissue.labels import without_outgrowths
 
 TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "head_atlas" / "build.py"
@@ -149,6 +151,55 @@ def test_mapped_equals_the_matrix_product() -> None:
     matrix[:3, 3] = (1, 2, 3)
     points = np.random.default_rng(0).random((3, 50)).astype(np.float32)
     np.testing.assert_allclose(mapped(points, matrix), matrix[:3, :3] @ points + matrix[:3, 3:], atol=1e-4)
+
+
+def test_the_inner_table_places_the_border(shells: dict[str, np.ndarray]) -> None:
+    """Where fluid and bone are equally dark, the thickness of the band up to the marrow says where the fluid ends."""
+    settled = settle_border(
+        shells["labels"], shells["image"], shells["fluid"], shells["near"], Levels(25.0, 65.0), np.diag([1.0, 1, 1, 1])
+    )
+    radius = shells["radius"]
+    vault = shells["height"] > 15
+    before, after = ((np.sqrt((a == 3)[vault & (radius > 36)].mean()) for a in (shells["labels"], settled)))
+    assert after > before
+    volume = np.cbrt(np.count_nonzero(settled > 0) / np.count_nonzero(shells["truth"] > 0))
+    assert abs(volume - 1) < 0.4 * abs(np.cbrt(np.count_nonzero(shells["labels"]) / np.count_nonzero(shells["truth"])) - 1)
+    assert ((settled == 1) == (shells["labels"] == 1)).all()
+
+
+def test_marrow_as_dark_as_fluid_does_not_move_the_border(shells: dict[str, np.ndarray]) -> None:
+    image = shells["image"].copy()
+    image[(image > 50) & (shells["radius"] > 41) & (shells["radius"] < 47)] = 26
+    found = settle_border(
+        shells["labels"], image, shells["fluid"], shells["near"], Levels(25.0, 65.0), np.diag([1.0, 1, 1, 1])
+    )
+    assert abs(np.count_nonzero(found > 0) / np.count_nonzero(shells["labels"] > 0) - 1) < 0.02
+
+
+@pytest.fixture(scope="module")
+def shells() -> dict[str, np.ndarray]:
+    """Return a ball of cortex in fluid, inner table, marrow, outer table and scalp; the labels lack 1.5 mm of fluid."""
+    index = np.stack(np.meshgrid(*[np.arange(120.0)] * 3, indexing="ij")) - 59.5
+    radius = np.sqrt((index**2).sum(axis=0))
+    image = np.select([radius < 36, radius < 41.35, radius < 45, radius < 48, radius < 54], [65.0, 25, 90, 25, 80], 0)
+    noise = np.random.default_rng(0).normal(0, 2, image.shape)
+    labels = np.select([radius < 36, radius < 38.5], [1, 3], 0).astype(np.uint8)
+    truth = np.select([radius < 36, radius < 40], [1, 3], 0).astype(np.uint8)
+    fluid = (1 / (1 + np.exp(2 * (radius - 38.5)))).astype(np.float32)
+    return {"image": (image + noise).astype(np.float32), "labels": labels, "truth": truth, "fluid": fluid,
+            "near": radius < 50, "radius": radius, "height": index[2]}  # fmt: skip
+
+
+def test_what_hangs_on_a_thin_neck_is_cut_off() -> None:
+    index = np.stack(np.meshgrid(*[np.arange(90.0)] * 3, indexing="ij")) - 45
+    ball = (index**2).sum(axis=0) < 30**2
+    neck = (np.abs(index[1]) < 2) & (np.abs(index[2]) < 2) & (index[0] > 0) & (index[0] < 40)
+    blob = ((index - np.array([40, 0, 0])[:, None, None, None]) ** 2).sum(axis=0) < 4**2
+    part = np.where(ball, 1, np.where(neck | blob, 3, 0)).astype(np.uint8)
+    found = without_outgrowths(part, np.zeros(part.shape, dtype=bool), np.ones(3))
+    assert (found[ball] == 1).all()
+    assert not found[blob].any()
+    assert (without_outgrowths(part, np.ones(part.shape, dtype=bool), np.ones(3)) == part).all()
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------

@@ -12,13 +12,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from vesalius.cli.methods_answers import (
+    calibrated,
+    check_geometry,
+    parsed_spacing,
+    read_volume,
+    require_path,
+    show_files,
+)
 from vesalius.cli.progress import watcher
 from vesalius.cli.session import Answer, Session
 from vesalius.core import registry
 from vesalius.core.errors import UsageError
 from vesalius.imaging import methods
-from vesalius.imaging.methods import Method, Step
-from vesalius.pipeline.options import GEOMETRIES
+from vesalius.imaging.methods import Step
 
 if TYPE_CHECKING:
     from vesalius.core import Series, Volume
@@ -65,11 +72,10 @@ def enhanced(session: Session, wish: Wish) -> Answer:
     from vesalius.io import convert
     from vesalius.report.words import say
 
-    if wish.geometry not in GEOMETRIES:
-        raise registry.unknown("way of geometry", wish.geometry, GEOMETRIES)
-    _exists(wish.source)
+    check_geometry(wish.geometry)
+    require_path(wish.source)
     chain = _steps(wish)
-    spacing = _spacing(wish.spacing_mm)
+    spacing = parsed_spacing(wish.spacing_mm)
     asked = convert.Wish(wish.to, wish.modality, wish.series, wish.force, _purpose(chain))
     with watcher(quiet=session.flags.quiet) as shown:
         written = convert.convert_as(
@@ -82,16 +88,16 @@ def enhanced(session: Session, wish: Wish) -> Answer:
     files = [str(path) for path in written]
     warnings = tuple(say(message, "en") for message in written.warnings)
     data = {"files": files, "steps": [_told(step) for step in chain]}
-    return Answer(data, lambda console: _show_files(console, files), warnings)
+    return Answer(data, lambda console: show_files(console, files), warnings)
 
 
 def _steps(wish: Wish) -> tuple[Step, ...]:
     if wish.chain:
-        return methods.parse_chain(wish.chain, _volume)
+        return methods.parse_chain(wish.chain, read_volume)
     method = methods.get(wish.method)
     given = {}
     for name, text in wish.parameters.items():
-        given[name] = methods.parse_value(methods.parameter_of(method, name), text, _volume)
+        given[name] = methods.parse_value(methods.parameter_of(method, name), text, read_volume)
     step = Step(method.name, given)
     methods.check(step)
     return (step,)
@@ -104,29 +110,12 @@ def _loader(wish: Wish, chain: tuple[Step, ...], spacing: tuple[float, ...] | No
         from vesalius.imaging.filtering import replace_not_finite
         from vesalius.pipeline.run import load_series
 
-        volume = _calibrated(load_series(series, wish.geometry), spacing)
+        volume = calibrated(load_series(series, wish.geometry), spacing)
         if wish.fill_nan is not None:
             volume = replace_not_finite(volume, value=wish.fill_nan)
         return methods.run_chain(volume, chain)
 
     return load
-
-
-def _spacing(text: str | None) -> tuple[float, ...] | None:
-    if text is None:
-        return None
-    try:
-        numbers = tuple(float(word) for word in text.split(","))
-    except ValueError:
-        numbers = ()
-    if len(numbers) not in (1, 3) or not all(0 < number < float("inf") for number in numbers):
-        expected = "one positive number of mm, or three: slice,row,column"
-        raise UsageError("--spacing-mm cannot be read", found=text, expected=expected, fix="--spacing-mm 1,0.3,0.3")
-    return numbers * 3 if len(numbers) == 1 else numbers
-
-
-def _calibrated(volume: Volume, spacing: tuple[float, ...] | None) -> Volume:
-    return volume if spacing is None else volume.calibrated((spacing[0], spacing[1], spacing[2]))
 
 
 def _purpose(chain: tuple[Step, ...]) -> str:
@@ -152,67 +141,14 @@ def _identity(value: Any) -> bytes:
     return str(getattr(value, "sha256", value)).encode()
 
 
-def _volume(name: str | Path) -> Volume:
-    """Return the one image of a file or folder.
-
-    Raises:
-        UsageError: no such file, or several series.
-    """
-    from vesalius.io import load, scan
-
-    _exists(Path(name))
-    with scan(name) as found:
-        series = [one for study in found.studies for one in study.series]
-        if not series and found.failed:
-            raise found.failed[0].error
-        if len(series) != 1:
-            raise UsageError("one image is needed here", found=f"{len(series)} series", fix="give one file")
-        return load(series[0])
-
-
-def _exists(path: Path) -> None:
-    if not path.exists():
-        raise UsageError("there is no such file or folder", found=str(path), expected="an image")
-
-
-def _show_files(console: Console, paths: list[str]) -> None:
-    for path in paths[:10]:
-        console.print(Text(path), soft_wrap=True)
-    if len(paths) > 10:
-        console.print(Text(f"... {len(paths)} files in all"), soft_wrap=True)
-
-
-def listed() -> Answer:
-    """Return the table of methods."""
-    data = [_described(method) for method in methods.METHODS.values()]
-    return Answer({"methods": data}, _show_list)
-
-
-def _described(method: Method) -> dict[str, Any]:
-    told = asdict(method)
-    for parameter in told["parameters"]:
-        parameter["option"] = methods.parameter_of(method, parameter["name"]).option
-    return {name: told[name] for name in told if name != "function"}
-
-
-def _show_list(console: Console) -> None:
-    table = Table("method", "for", "what it does", "parameters (* needed)", box=None, pad_edge=False)
-    for method in methods.METHODS.values():
-        names = [f"{p.option}{'*' if p.required else ''}{f' [{p.unit}]' if p.unit else ''}" for p in method.parameters]
-        meant = " ".join((*method.modalities, *([] if len(method.dimensions) == 2 else method.dimensions)))
-        table.add_row(Text(method.name, style="bold"), Text(meant), Text(method.help), Text(", ".join(names)))
-    console.print(table)
-    console.print(Text("vesalius enhance METHOD --help tells the parameters; lengths are in mm."))
-
-
 def compared(session: Session, contest: Contest) -> Answer:
     """Return what `vesalius enhance compare` has to say."""
     from vesalius.evaluate.enhancement import compare
 
-    spacing = _spacing(contest.spacing_mm)
-    chains = [(text, methods.parse_chain(text, _volume)) for text in contest.chains]
-    before = _calibrated(_volume(contest.source), spacing)
-    reference = None if contest.reference is None else _calibrated(_volume(contest.reference), spacing)
+    spacing = parsed_spacing(contest.spacing_mm)
+    chains = [(text, methods.parse_chain(text, read_volume)) for text in contest.chains]
+    before = calibrated(read_volume(contest.source), spacing)
+    reference = None if contest.reference is None else calibrated(read_volume(contest.reference), spacing)
     task = _task(contest, before, spacing)
     found = []
     with watcher(quiet=session.flags.quiet) as shown:
@@ -236,7 +172,7 @@ def _task(contest: Contest, image: Volume, spacing: tuple[float, ...] | None) ->
         raise UsageError("a task needs what it should find", expected="--task and --mask together")
     if contest.task not in TASKS:
         raise registry.unknown("task", contest.task, TASKS)
-    truth = _calibrated(_volume(contest.mask), spacing)
+    truth = calibrated(read_volume(contest.mask), spacing)
     if truth.axis is not None or not truth.same_grid(image):
         raise GeometryError("the mask lies on another grid than the image", found=str(truth), expected=str(image))
     return Task(*_scoring(contest.task, truth), tolerance=contest.tolerance)

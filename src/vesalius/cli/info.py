@@ -28,7 +28,7 @@ def answer(session: Session, study: Path) -> Answer:
         told["text"] = [say(message, "en") for message in entry.messages()]
     for left, (_, reason) in zip(data["left_out"], found.left_out, strict=True):
         left["text"] = say(reason, "en")
-    warnings = tuple(f"{one.source}: {one.error}" for one in found.failed) if found.entries else ()
+    warnings = tuple(_said(one) for one in found.failed) if found.entries else ()
     return Answer(data, lambda console: _show(console, found), warnings, _error(found))
 
 
@@ -73,4 +73,10 @@ def _show_entry(console: Console, entry: Entry) -> None:
 
 
 def _failed(failure: Failure) -> Text:
-    return Text(f"cannot be read: {failure.source}: {failure.error}", style="red")
+    return Text(f"cannot be read: {_said(failure)}", style="red")
+
+
+def _said(failure: Failure) -> str:
+    """Return the error, after the path of its file unless it begins with that."""
+    place = "" if failure.source == "." or str(failure.error).startswith(failure.source) else f"{failure.source}: "
+    return f"{place}{failure.error}"

@@ -10,9 +10,19 @@ from typing import Annotated, Any
 import typer
 
 from vesalius import __version__
+from vesalius.cli.access import app as access
+from vesalius.cli.audit import app as audit
+from vesalius.cli.consent import app as consent
+from vesalius.cli.deidentify import deidentify
+from vesalius.cli.encrypt import decrypt, encrypt
 from vesalius.cli.enhance import app as enhance
+from vesalius.cli.ethics import app as ethics
+from vesalius.cli.features import app as features
+from vesalius.cli.keys import app as keys
+from vesalius.cli.segment import app as segment
 from vesalius.cli.session import (
     FAILED,
+    GIVEN,
     INTERRUPTED,
     USAGE,
     Answer,
@@ -207,11 +217,22 @@ def doctor(json: Json = False, quiet: Quiet = False, verbose: Verbose = False) -
 
 
 app.add_typer(enhance, name="enhance")
+app.add_typer(segment, name="segment")
+app.add_typer(features, name="features")
+app.command()(deidentify)
+app.command()(encrypt)
+app.command()(decrypt)
+app.add_typer(keys, name="keys")
+app.add_typer(consent, name="consent")
+app.add_typer(audit, name="audit")
+app.add_typer(access, name="access")
+app.add_typer(ethics, name="ethics")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code: 0, 1 (ran and failed), 2 (wrong usage), 130 (interrupted)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    GIVEN.set(tuple(given))
     try:
         ended: Any = app(args=given, prog_name="vesalius", standalone_mode=False)
     except _parse_errors() as error:

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 SCHEMA = "vesalius.cli/1"
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+GIVEN: ContextVar[tuple[str, ...]] = ContextVar("GIVEN", default=())
+"""The words of the command line."""
 WIDTH = 140
 """Columns of a table when standard output is no terminal."""
 
@@ -32,12 +35,14 @@ class Answer:
         data: the `data` object of `--json`.
         show: prints it for people.
         error: what it ended with although there is something to show.
+        touched: (kind, name) of what it worked on beside the paths on the command line, for the audit trail.
     """
 
     data: Mapping[str, Any]
     show: Callable[[Console], None]
     warnings: tuple[str, ...] = ()
     error: VesaliusError | None = None
+    touched: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ def perform(command: str, flags: Flags, body: Callable[[Session], Answer]) -> in
     settings: list[Settings] = []
     with _clean_output(flags.json) as stream:
         try:
-            return _finish(command, flags, _answered(flags, body, settings), stream)
+            return _finish(command, flags, _answered(command, flags, body, settings), stream)
         except KeyboardInterrupt:
             return _stop(command, flags, interrupted(), INTERRUPTED, stream)
         except BrokenPipeError:
@@ -86,7 +91,7 @@ def perform(command: str, flags: Flags, body: Callable[[Session], Answer]) -> in
             return _stop(command, flags, problem.as_dict(), exit_code(problem), stream)
 
 
-def _answered(flags: Flags, body: Callable[[Session], Answer], settings: list[Settings]) -> Answer:
+def _answered(command: str, flags: Flags, body: Callable[[Session], Answer], settings: list[Settings]) -> Answer:
     from vesalius.config import configure_logging, resolve
     from vesalius.core.errors import UsageError
 
@@ -94,8 +99,12 @@ def _answered(flags: Flags, body: Callable[[Session], Answer], settings: list[Se
         raise UsageError("-q and -v exclude each other", fix="give one of them")
     settings.append(resolve({**flags.settings, "log_level": flags.log_level}))
     configure_logging(settings[0].log_level)
-    answer = body(Session(settings[0], flags))
-    return answer
+    session = Session(settings[0], flags)
+    if not (session.settings.audit or session.settings.project):
+        return body(session)
+    from vesalius.cli.oversight import overseen
+
+    return overseen(command, session, body)
 
 
 def exit_code(error: BaseException | None) -> int:

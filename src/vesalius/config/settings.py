@@ -1,4 +1,4 @@
-"""The settings: six names, each an argument, an environment variable, a line of `config.yaml` or a default."""
+"""The settings: a few names, each an argument, an environment variable, a line of `config.yaml` or a default."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ class Preferences(BaseModel):
     workers: int = Field(1, ge=1, le=256, description="studies analysed at the same time")
     log_level: Literal["debug", "info", "warning", "error"] = Field("warning", description="what is logged on stderr")
     audit: bool = Field(False, description="write an audit trail under VESALIUS_HOME/audit")
+    audit_head: Path | None = Field(None, description="the signed head of the audit trail, kept apart from it")
+    project: Path | None = Field(None, description="access file of the project in which commands act")
+    purpose: Literal["care", "research", "training", "sharing", "commercial"] | None = Field(
+        None, description="what the data are used for; access rules and the audit trail look at it"
+    )
 
     @field_validator("language", mode="before")
     @classmethod
@@ -44,6 +49,7 @@ class Settings(Preferences):
     """Every setting, resolved."""
 
     home: Path = Field(description="folder of models, keys, consent, audit and run logs")
+    break_glass: str | None = Field(None, description="reason for emergency access; always on record")
 
 
 def default_home() -> Path:

@@ -227,3 +227,9 @@ class LicenceError(UsageError):
     """Weights may be used under conditions only, and these were not accepted."""
 
     code = "licence"
+
+
+class DeidentificationError(VesaliusError, ValueError):
+    """An object cannot be given out: a face in it, a known value left, or pixels that a person must look at."""
+
+    code = "deidentification"

@@ -63,7 +63,8 @@ def _averaged(image: F32, count: int) -> F32:
     summed = np.concatenate([np.zeros((1, image.shape[1]), np.float64), np.cumsum(image, axis=0, dtype=np.float64)])
     whole = np.minimum(edges.astype(int), image.shape[0] - 1)
     at = summed[whole] + (edges - whole)[:, None] * image[whole]
-    return (np.diff(at, axis=0) / np.diff(edges)[:, None]).astype(np.float32)
+    averaged: F32 = (np.diff(at, axis=0) / np.diff(edges)[:, None]).astype(np.float32)
+    return averaged
 
 
 def fingerprint(small: F32) -> NDArray[np.bool_]:

@@ -27,6 +27,9 @@ class Kind(StrEnum):
     WORD = "word"
     IMAGE = "image file"
     SCALE = "histogram file (.json) or image files, separated by commas"
+    MASK = "mask file"
+    SEEDS = "places x,y,z;x,y,z in LPS mm, index:slice,row,column;..., or a mask file"
+    BOX = "two opposite corners x,y,z;x,y,z in LPS mm, or index:slice,row,column;..."
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +59,15 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One enhancement.
+    """One way to enhance or to segment an image.
 
     Args:
-        function: "module of imaging:function"; takes a Volume and the parameters as keywords.
+        function: "module of the room:function"; takes an image and the parameters as keywords.
         modalities: DICOM modalities it is meant for, () for any.
         dimensions: "2-D", "3-D" or both.
-        result: "same type" or "float32".
+        result: "same type", "float32" or "mask".
+        takes: "image", or "mask" for what cleans masks up.
+        room: where the function lives.
     """
 
     name: str
@@ -73,11 +78,13 @@ class Method:
     modalities: tuple[str, ...] = ()
     dimensions: tuple[str, ...] = ("2-D", "3-D")
     result: str = "same type"
+    takes: str = "image"
+    room: str = "imaging"
 
-    def load(self) -> Callable[..., Volume]:
+    def load(self) -> Callable[..., Any]:
         """Return the function, imported now."""
         module, _, name = self.function.partition(":")
-        function: Callable[..., Volume] = getattr(importlib.import_module(f"vesalius.imaging.{module}"), name)
+        function: Callable[..., Any] = getattr(importlib.import_module(f"vesalius.{self.room}.{module}"), name)
         return function
 
 
@@ -313,10 +320,11 @@ def run(volume: Volume, name: str, **parameters: Any) -> Volume:
     from vesalius.imaging.filtering import check_voxels
 
     method = get(name)
-    _check_names(method, parameters)
+    check_names(method, parameters)
     check_voxels(volume, method.name)
     given = {key: value for key, value in parameters.items() if value is not None}
-    return method.load()(volume, **given)
+    enhanced: Volume = method.load()(volume, **given)
+    return enhanced
 
 
 def run_chain(volume: Volume, chain: Iterable[Step]) -> Volume:
@@ -351,7 +359,7 @@ def parse_step(text: str, read: Reader | None = None) -> Step:
         name, separator, value = word.partition("=")
         parameter = parameter_of(method, name)
         given[parameter.name] = parse_value(parameter, value if separator else "", read)
-    _check_names(method, given)
+    check_names(method, given)
     return Step(method.name, given)
 
 
@@ -438,10 +446,11 @@ def check(step: Step) -> None:
         UnknownNameError: no such method or parameter.
         UsageError: a parameter is missing.
     """
-    _check_names(get(step.method), step.parameters)
+    check_names(get(step.method), step.parameters)
 
 
-def _check_names(method: Method, given: Mapping[str, Any]) -> None:
+def check_names(method: Method, given: Mapping[str, Any]) -> None:
+    """Raise unless these are parameters of the method, none missing; see `check`."""
     for name in given:
         parameter_of(method, name)
     missing = [p for p in method.parameters if p.required and given.get(p.name) is None]

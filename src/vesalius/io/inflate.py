@@ -78,7 +78,7 @@ def reading(path: Path, what: str) -> Iterator[None]:
     except PermissionError as problem:
         raise ReadError(f"{path.name} may not be read", fix="check its permissions") from problem
     except EOFError as problem:
-        raise truncated(path, what) from problem
+        raise truncated(path, what, "data without their end", f"a whole {what} file") from problem
     except MemoryError as problem:
         raise MemoryLimitError(
             f"{path.name} does not fit into memory", fix="use a machine with more memory"
@@ -86,6 +86,7 @@ def reading(path: Path, what: str) -> Iterator[None]:
     except (gzip.BadGzipFile, zlib.error) as problem:
         raise ReadError(
             f"{path.name} is damaged: its compressed data fail their checksum",
+            found="bytes that changed since they were compressed",
             expected=f"an intact {what} file",
             fix="copy it again from where it came",
         ) from problem
@@ -192,7 +193,7 @@ def skip(stream: BufferedIOBase, count: int, path: Path) -> None:
     while count > 0:
         got = len(stream.read(min(count, _CHUNK)))
         if not got:
-            raise truncated(path, "image")
+            raise truncated(path, "image", "an end within the header", "a header and voxels")
         count -= got
 
 
@@ -206,9 +207,13 @@ def read_stream(stream: BufferedIOBase, dtype: np.dtype[Any], count: int, path: 
     view: memoryview[int] = values.view(np.uint8).data
     done = 0
     while done < len(view):
-        got = stream.readinto(view[done : done + _CHUNK])
+        try:
+            got = stream.readinto(view[done : done + _CHUNK])
+        except EOFError as problem:
+            found = f"{path.stat().st_size} bytes stored, compressed data without their end"
+            raise truncated(path, "image", found, f"{len(view)} bytes of voxels declared by the header") from problem
         if not got:
-            raise truncated(path, "image", f"{done} bytes of voxels", f"{len(view)}")
+            raise truncated(path, "image", f"{done} bytes of voxels", f"{len(view)} bytes declared by the header")
         done += got
     return values
 

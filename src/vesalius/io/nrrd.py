@@ -137,7 +137,12 @@ def _parse(path: Path) -> _Header:
     with open(path, "rb") as file:
         start = file.read(HEADER_BYTES)
     if not start.startswith(b"NRRD"):
-        raise ReadError(f"{path.name} is no NRRD file", expected="a first line NRRD0001 to NRRD0005")
+        raise ReadError(
+            f"{path.name} is no NRRD file",
+            found=f"{len(start)} bytes that begin otherwise",
+            expected="a first line NRRD0001 to NRRD0005",
+            fix="check that the file is complete and is what its name says",
+        )
     end = re.search(rb"\r?\n\r?\n", start)
     if end is None and len(start) == HEADER_BYTES:
         raise ReadError(f"{path.name}: its header does not end", expected=f"at most {HEADER_BYTES} bytes")

@@ -29,6 +29,8 @@ FORMATS: Final = {
 }
 """Suffix -> module of `vesalius.io` that reads it."""
 
+KINDS: Final = "DICOM, NIfTI, NRRD, MetaImage, PNG, JPEG or TIFF"
+
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 _DATA_SUFFIXES = (".raw", ".zraw", ".img", ".gz")
 _HEAD = 4096
@@ -86,7 +88,7 @@ def scan(path: Path | str) -> Scan:
     """
     source = Path(path)
     if not source.exists():
-        raise NothingFoundError("there is no such file or folder", found=str(path))
+        raise NothingFoundError("there is no such file or folder", found=str(path), fix="check the path")
     unpacked, root = _unpacked(source)
     try:
         found = _Search(source, root).result(unpacked)
@@ -146,7 +148,8 @@ class _Search:
             raise NothingFoundError(
                 f"no image found in {self.source.name or self.source}",
                 found=self._found_instead(),
-                expected="DICOM, NIfTI, NRRD, MetaImage, PNG, JPEG or TIFF",
+                expected=KINDS,
+                fix="give the folder that holds the images themselves, or one image file",
             )
         return Scan(
             self.source,
@@ -159,7 +162,7 @@ class _Search:
 
     def _found_instead(self) -> str:
         if not self.strangers:
-            return "an empty folder"
+            return "an empty folder" if self.source.is_dir() else "no file inside"
         return f"{len(self.strangers)} other file(s), such as {self.strangers[0][0].name}"
 
     def _take(self, path: Path) -> None:
@@ -173,7 +176,10 @@ class _Search:
         except OSError as problem:
             self.unreadable.append((path, ReadError(f"cannot open {path.name}", found=problem.strerror or "")))
             return
-        claims = path.suffix.lower() in _DICOM_SUFFIXES or path == self.root
+        if path == self.root and not looks_like_dicom(head) and path.suffix and not _claims_dicom(path):
+            self.unreadable.append((path, _no_image(path)))
+            return
+        claims = _claims_dicom(path) or path == self.root
         if not claims and not looks_like_dicom(head):
             if not (path.suffix.lower() in _DATA_SUFFIXES and _has_header(path)):
                 self.strangers.append((path, Message("io.not_an_image")))
@@ -225,7 +231,7 @@ class _Search:
                 places.setdefault(study.series[0].instances[0].path.parent, study.key)
         known = set(left_out)
         reasons = [
-            *((path, Message("io.unreadable", {"error": error.message})) for path, error in self.unreadable),
+            *((path, Message("io.unreadable", {"error": _unnamed(error, path)})) for path, error in self.unreadable),
             *(
                 (series.instances[0].path, _object_message(series))
                 for found, _ in self.imageless
@@ -243,6 +249,24 @@ class _Search:
         for path, reason in reasons:
             near = next((places[folder] for folder in path.parents if folder in places), fallback)
             left_out[near if near in known else fallback].append((self._relative(path), reason))
+
+
+def _claims_dicom(path: Path) -> bool:
+    return path.suffix.lower() in _DICOM_SUFFIXES or path.suffix[1:].isdigit()
+
+
+def _no_image(path: Path) -> ReadError:
+    return ReadError(
+        f"{path.name} is no image in a format that is read",
+        found=f"a file named *{path.suffix}",
+        expected=KINDS,
+        fix="convert it to one of these, or give the folder it comes from",
+    )
+
+
+def _unnamed(problem: VesaliusError, path: Path) -> str:
+    """Return the sentence of an error without the file's name, which stands beside it."""
+    return problem.message.removeprefix(f"{path.name}: ")
 
 
 def _reader(module: str) -> Any:

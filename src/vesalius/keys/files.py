@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from vesalius.core.errors import KeyFileError, OutputError, OutputExistsError, UnknownNameError, WrongKeyError
+from vesalius.core.errors import KeyFileError, OutputError, OutputExistsError, WrongKeyError
+from vesalius.core.registry import unknown
 from vesalius.keys.model import SECRET_BYTES, Key, Kind, PublicKey, require, same_id
 from vesalius.keys.passphrase import Stretching, check_passphrase
 from vesalius.keys.wrapping import seal, unseal
@@ -130,8 +131,7 @@ def public_path(path: str | os.PathLike[str]) -> Path:
 
 def _kind(name: str) -> Kind:
     if name not in list(Kind):
-        expected = ", ".join(Kind)
-        raise UnknownNameError("unknown kind of key", found=repr(str(name)), expected=expected, fix=CREATE)
+        raise unknown("kind of key", str(name), [str(one) for one in Kind])
     return Kind(name)
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import platform
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vesalius.core.application import Application
 from vesalius.core.energy import CoreTimeEstimate
-from vesalius.core.finding import Message
+from vesalius.core.finding import Mark, Message, QualityCheck
 from vesalius.core.report import LeftOut, Provenance, Report, Result, Run, Source
-from vesalius.core.study import Case, Series
+from vesalius.core.study import Case, Series, Study
 from vesalius.core.volume import Volume
+from vesalius.io.single import content_problems
 from vesalius.pipeline.options import Options, versions
 from vesalius.pipeline.resources import peak_memory_bytes
 from vesalius.pipeline.stages import Stages
@@ -25,6 +27,16 @@ if TYPE_CHECKING:
 
 REPORT_NAMESPACE = uuid.UUID("6f0f0b4e-54f5-5f0e-9d0a-0f6a2d6a7c11")
 """Namespace of report ids: the same study, application and content hash give the same id."""
+
+NOTES = frozenset({
+    "nifti.units_converted", "nifti.time_unknown", "file.units_converted", "file.alpha_dropped", "io.dicom.mosaic",
+    "io.dicom.split", "io.dicom.stored_twice", "io.dicom.monochrome1_kept", "io.dicom.frames_as_slices",
+    "io.dicom.region_spacing", "raster.exif_applied", "raster.resolution_ignored", "raster.colours_converted",
+})  # fmt: skip
+"""What readers tell of a file that is no reason to doubt it."""
+UNREADABLE = "io.unreadable"
+"""Message id with which `io.scan` leaves out a file that claims to be an image."""
+MOST_FILES = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,11 +63,32 @@ def filled(result: Result, volumes: Mapping[str, Volume], about: About) -> Resul
         id=_report_id(about),
         sources=tuple(_source(role, series, volumes.get(role), about) for role, series in selection.chosen.items()),
         left_out=tuple(_left_out(series, reason) for series, reason in selection.left_out),
+        quality=(*result.report.quality, *source_checks(about.case.study, selection.chosen, volumes)),
         provenance=_provenance(result.report, about),
         run=_run(about),
     )
     complete = replace(result, report=report, series=dict(selection.chosen))
     return replace(complete, report=with_masks(complete, paths="nifti" in about.options.formats))
+
+
+def source_checks(
+    study: Study, chosen: Mapping[str, Series], volumes: Mapping[str, Volume]
+) -> tuple[QualityCheck, ...]:
+    """Return what the readers found odd: units, transforms, voxels without a number, files that cannot be read."""
+    told = list(unreadable(study))
+    told += [problem for series in chosen.values() for problem in series.problems]
+    told += [problem for role in chosen if role in volumes for problem in content_problems(volumes[role])]
+    once = {(one.id, str(one.parameters)): one for one in told}.values()
+    return tuple(QualityCheck("source", Mark.GOOD if one.id in NOTES else Mark.CAUTION, one) for one in once)
+
+
+def unreadable(study: Study) -> Iterator[Message]:
+    """Yield the damaged files that lie beside the images, by their own names, the first few."""
+    damaged = [(path, reason) for path, reason in study.left_out if reason.id == UNREADABLE]
+    for path, reason in damaged[:MOST_FILES]:
+        yield Message("io.dicom.damaged", {"file": Path(path).name, **reason.parameters})
+    if len(damaged) > MOST_FILES:
+        yield Message("io.dicom.and_more", {"count": len(damaged)})
 
 
 def _report_id(about: About) -> str:

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from vesalius.core import registry
 from vesalius.core.application import Application, Context
-from vesalius.core.finding import Measurement
+from vesalius.core.finding import Mark, Measurement
 from vesalius.core.mask import Mask
 from vesalius.core.report import Outcome, Result
 from vesalius.core.study import Case, Study
 from vesalius.core.volume import Volume
 from vesalius.io import identity
+from vesalius.pipeline.fill import unreadable
 from vesalius.pipeline.options import Options
 from vesalius.pipeline.plan import Job
 from vesalius.pipeline.resources import peak_memory_bytes
@@ -41,7 +42,7 @@ def execute(job: Job) -> Row:
         stages.enter("write")
         log = write_report(result, job.study, job.options, place)
         warnings = tuple(f"{one.name}: {say(one.reason, 'en')}" for one in log.skipped)
-        row = row_of(result, job, application, warnings, stages.totals()[0])
+        row = row_of(result, job, application, (*doubts(result, job.study), *warnings), stages.totals()[0])
         commit(place, row)
     return row
 
@@ -71,6 +72,16 @@ def _intermediate(result: Result) -> Iterator[tuple[str, bytes]]:
             yield f"{name}.nii.gz", nifti.to_bytes(content)
         else:
             yield name, content.encode()
+
+
+def doubts(result: Result, study: Study) -> tuple[str, ...]:
+    """Return what the readers doubt about the files that were read, as English sentences.
+
+    Files that could not be read at all are told by the plan, once for all applications.
+    """
+    checks = [one for one in result.report.quality if one.name == "source" and one.mark is not Mark.GOOD]
+    told = set(map(str, unreadable(study)))
+    return tuple(say(one.message, "en") for one in checks if str(one.message) not in told)
 
 
 def row_of(result: Result, job: Job, application: Application, warnings: tuple[str, ...], seconds: float) -> Row:

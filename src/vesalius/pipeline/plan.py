@@ -11,6 +11,7 @@ from vesalius.core import registry
 from vesalius.core.application import Application
 from vesalius.core.errors import MemoryLimitError, UnknownNameError, VesaliusError
 from vesalius.core.study import Case, Selection, Study
+from vesalius.pipeline.fill import UNREADABLE
 from vesalius.pipeline.options import Options
 from vesalius.pipeline.run import explain, prepare
 from vesalius.pipeline.store import Row, State, folder_of, state_of
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 NOT_APPLICABLE = "not_applicable"
 """Outcome of a study that no installed application takes when none was asked for by name."""
 FAILED = "failed"
-UNREADABLE = "io.unreadable"
-"""Message id with which `io.scan` leaves out a file that claims to be an image."""
 
 
 @dataclass(frozen=True, eq=False)

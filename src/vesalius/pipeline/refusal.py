@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vesalius.core.application import Application
 from vesalius.core.errors import VesaliusError
 from vesalius.core.finding import Message
 from vesalius.core.report import Outcome, Report, Result
 from vesalius.core.study import Case, Series
+
+MOST_REASONS = 3
 
 
 def _refused(case: Case, application: Application, *reasons: Message) -> Result:
@@ -21,17 +25,22 @@ def _refused(case: Case, application: Application, *reasons: Message) -> Result:
     return Result(report)
 
 
-def nothing_fits(case: Case, application: Application, series_uid: str | None) -> Result:
+def nothing_fits(
+    case: Case, application: Application, series_uid: str | None, left_out: Sequence[tuple[Series, Message]] = ()
+) -> Result:
     """Return the refusal of a case in which the application finds no series to read.
 
-    The report lists every series that was left out, with its reason.
+    The report lists every series that was left out, with its reason; up to three reasons are told here too.
     """
     count = len(case.study.series)
-    reason = "pipeline.refused.series_not_taken" if series_uid else "pipeline.refused.nothing_fits"
+    fits = "only_series" if count == 1 else "nothing_fits"
+    reason = f"pipeline.refused.{'series_not_taken' if series_uid else fits}"
+    told = list({(one.id, str(one.parameters)): one for _, one in left_out}.values())
     return _refused(
         case,
         application,
         Message(reason, {"count": count}),
+        *(told if len(told) <= MOST_REASONS else ()),
         Message("pipeline.advice.other_series"),
     )
 

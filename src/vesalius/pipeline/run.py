@@ -72,7 +72,7 @@ def _outcome(
 ) -> tuple[Result, Mapping[str, Volume]]:
     """Return the application's result, or the refusal that stands for it, and the volumes that were loaded."""
     if not selection.chosen:
-        return refusal.nothing_fits(case, application, options.series_uid), {}
+        return refusal.nothing_fits(case, application, options.series_uid, selection.left_out), {}
     volumes: dict[str, Volume] = {}
     for number, (role, series) in enumerate(selection.chosen.items()):
         context.progress("read", number / len(selection.chosen))

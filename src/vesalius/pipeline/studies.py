@@ -10,6 +10,7 @@ from typing import TypedDict, Unpack
 from vesalius.core.errors import IncompleteError, NothingFoundError, UsageError, VesaliusError
 from vesalius.core.report import Outcome
 from vesalius.io import Scan, scan
+from vesalius.io.single import file_key
 from vesalius.pipeline import batch, summary
 from vesalius.pipeline.job import execute
 from vesalius.pipeline.options import Options
@@ -157,7 +158,7 @@ def perform(request: Request, watcher: Watcher | None = None) -> Summary:
     with locked(request.out):
         watcher.scanning(request.source)
         try:
-            with scan(request.source) as found:
+            with _scanned(request) as found:
                 return _work(request, _plan(request, found, asked), watcher)
         except NothingFoundError:
             summary.rewrite(request.out, ())
@@ -184,6 +185,18 @@ def _plan(request: Request, found: Scan, asked: Asked) -> Plan:
         )
     failed = [replace(one, source=_place(request.source, one.source)) for one in found.failed]
     return make(found.studies, failed, asked)
+
+
+def _scanned(request: Request) -> Scan:
+    """Return what the source holds; one that cannot be opened at all, such as a damaged zip, is a line of its own."""
+    try:
+        return scan(request.source)
+    except NothingFoundError:
+        raise
+    except VesaliusError as error:
+        row = failure_row(file_key(request.source), str(request.source), "", error)
+        summary.rewrite(request.out, [row])
+        raise
 
 
 def _place(source: Path, relative: str) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,6 +20,9 @@ from vesalius.pipeline.internal import internal_error
 Item = TypeVar("Item")
 Value = TypeVar("Value")
 Listener = Callable[[str, float], None]
+
+_SET_SIGNAL_OF_PARENTS_DEATH = 1
+"""PR_SET_PDEATHSIG of prctl(2)."""
 
 _listeners: list[Listener] = []
 
@@ -95,11 +100,22 @@ def _isolate() -> None:
     warnings.simplefilter("ignore")
     parent = multiprocessing.parent_process()
     if parent is not None:
+        _ask_to_end_with_parent()
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
     # decoders in C print header values and warnings straight to the two streams
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
+
+
+def _ask_to_end_with_parent() -> None:
+    """Let Linux kill this process when its parent dies: our thread cannot run while native code holds the interpreter.
+
+    A worker that lived on for a moment could write into a folder in which the next run works already.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_SET_SIGNAL_OF_PARENTS_DEATH, signal.SIGKILL)
 
 
 def _end_with(sentinel: int) -> None:

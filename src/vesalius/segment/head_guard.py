@@ -130,10 +130,10 @@ def _grid_objections(volume: Volume, limits: GridLimits) -> list[Message]:
     extent = [s * n for s, n in zip(volume.spacing_mm, volume.shape, strict=True)]
     found = []
     if min(extent) < limits.extent:
-        size = " x ".join(f"{e:.0f}" for e in extent)
+        size = " x ".join(f"{e:.4g}" for e in extent)
         found.append(Message("guard.field_of_view", {"size": size, "least": round(limits.extent)}))
     if spacing[0] < limits.finest or spacing[1] > limits.in_plane or spacing[2] > limits.slices:
-        size = " x ".join(f"{s:.2g}" for s in volume.spacing_mm)
+        size = " x ".join(f"{s:.4g}" for s in volume.spacing_mm)
         found.append(Message("guard.spacing", {"size": size, "in_plane": limits.in_plane, "slices": limits.slices}))
     return found
 

@@ -26,11 +26,14 @@ from vesalius.features.radiomics.settings import (
 )
 from vesalius.features.radiomics.stability import (
     CohortTable,
+    MeasuredCase,
     Perturbations,
     RadiomicsCase,
     Stability,
     cohort_csv,
     cohort_features,
+    cohort_of,
+    measured_case,
     perturbed,
 )
 from vesalius.features.radiomics.table import Feature, RadiomicsTable, table_csv
@@ -48,6 +51,7 @@ __all__ = [
     "LaplacianOfGaussianFilter",
     "LawsFilter",
     "MeanFilter",
+    "MeasuredCase",
     "NoBinning",
     "Perturbations",
     "RadiomicsCase",
@@ -59,9 +63,11 @@ __all__ = [
     "WaveletFilter",
     "cohort_csv",
     "cohort_features",
+    "cohort_of",
     "filter_response",
     "ibsi_configuration",
     "ibsi_filter_configuration",
+    "measured_case",
     "perturbed",
     "pyradiomics_settings",
     "pyradiomics_values",

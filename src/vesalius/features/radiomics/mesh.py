@@ -15,35 +15,10 @@ from numpy.typing import NDArray
 
 __all__ = ["Surface", "outer_vertices", "surface"]
 
-# Triangles per cube kind as hexadecimal edge numbers, three to a triangle, kinds separated by a space. The first 128
-# kinds suffice: the others are their complements with the surface turned round. Lorensen & Cline 1987,
-# doi:10.1145/37402.37422, in the numbering of Bourke ("Polygonising a scalar field", 1994, public domain).
-_TRIANGLES = """
-- 083 190 183198 12a 08312a 92a029 2832a8a98 b23 b2008b 190b23 b2119b98b 3a1ba3 a1008a8ba 9033b9ba9 98aba8 478 043473
-190478 194147173 12a478 34730412a 92a902478 2a9297273479 478b23 b47b24204 190478b23 47b94bb29192 3a1ba3478
-ba114b10447b 4789033b9ba9 47b4b99ba 954 954083 054015 854835315 12a954 08312a954 2a5542240 2a5325354834 954b23
-b2008b954 054015b23 215258b28548 3a1ba3954 549a1008a8ba 54050ba5bb03 548a58ba8 789579 309539357 780017715 157173
-78957912a 12a309395357 0288258572a5 2a5253357 579789b23 579972209b27 b23018178157 21b17b157 7895793a1ba3
-5705097b0a10ba0 ba003ba50078570 ba557b 65a 08365a 19065a 18319865a 165126 165126083 965906026 598582526832 b2365a
-b2008b65a 190b2365a b2119b98b65a 63b653513 08b0b50515b6 63b036065059 65969bb98 47865a 04347365a 19047865a 19414717365a
-478165126 043473165126 478965906026 739479329596269 b2347865a b47b2420465a 190b2347865a 47b94bb2919265a 47863b653513
-51b5b610b47b04b 47863b036065059 65969b4797b9 a4964a a4964a083 01aa60640 18316886461a 149124264 149124264083 024426
-832824426 b23a4964a b2008ba4964a b2301aa60640 64161a148b2118b 964369139b63 18b081b61149641 63b036640 86468b 67a78a89a
-67a0a709a073 67a1a7178018 67a1a7173 126168189678 269129679309739 078706602 273267 b2367a78a89a 207b2709767a9a7
-67a1a7178018b23 b2117ba61167 896678169b63136 09167b 07870603bb60 67b
-"""
-_EDGES = np.array(
-    [
-        [(0, 0, 0.5), (0, 0.5, 1), (0, 1, 0.5), (0, 0.5, 0)],
-        [(1, 0, 0.5), (1, 0.5, 1), (1, 1, 0.5), (1, 0.5, 0)],
-        [(0.5, 0, 0), (0.5, 0, 1), (0.5, 1, 1), (0.5, 1, 0)],
-    ]
-).reshape(12, 3)
-"""Middle of each edge (slice, row, column) in the cube."""
+_TURNED = 64
+"""Bit of the corner (column 0, row 1, slice 1): cubes that hold it are cut as their complement, as in PyRadiomics."""
 _STEPS = ((0, 1), (1, 0), (1, 1), (1, -1), (1, 2), (2, 1), (1, -2), (2, -1), (0, 2), (2, 0), (0, 3), (3, 0))
 _SMALL = 2000
-_CORNER_BITS = (0, 1, 3, 2, 4, 5, 7, 6)
-"""Our bit (column + 2 row + 4 slice) of each corner in the numbering of the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +31,22 @@ class Surface:
 
 @lru_cache(maxsize=1)
 def _triangles() -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return kind and corners `[triangle, corner, axis]` (in cubes) of every triangle of all 256 kinds."""
+    """Return kind and corners `[triangle, corner, axis]` (in cubes) of every triangle of all 256 kinds.
+
+    The kind is the sum of 1 << (column + 2 row + 4 slice) over the corners inside. Only half of the kinds are asked
+    for: the others are their complements with the surface turned round.
+
+    Source: Lorensen & Cline 1987, doi:10.1145/37402.37422, as scikit-image cuts single cubes.
+    """
+    from skimage.measure import marching_cubes
+
     kinds, corners = [], []
-    for number, text in enumerate(_TRIANGLES.split()):
-        edges = [int(digit, 16) for digit in text if digit != "-"]
-        kind = sum(1 << _CORNER_BITS[corner] for corner in range(8) if number >> corner & 1)
-        for first in range(0, len(edges), 3):
-            triangle = _EDGES[edges[first : first + 3]]
+    for kind in range(1, 255):
+        if kind & _TURNED:
+            continue
+        cube = (kind >> np.arange(8) & 1).reshape(2, 2, 2).astype(np.float32)
+        vertices, faces, _, _ = marching_cubes(cube, 0.5, method="lorensen")
+        for triangle in vertices[faces].astype(np.float64):
             kinds += [kind, 255 - kind]
             corners += [triangle, triangle[::-1]]
     return np.array(kinds), np.array(corners)

@@ -92,7 +92,11 @@ def check_pair(volume: Volume, mask: Mask, settings: Settings) -> None:
     """
     if volume.array.ndim == 4:
         found = f"{volume.shape} with a fourth axis of {volume.array.shape[3]}"
-        raise GeometryError("radiomics measures one 3-D image", found=found, fix="choose one: volume.element(index)")
+        raise GeometryError(
+            "radiomics measures one 3-D image",
+            found=found,
+            fix="choose one: volume.element(index); of a colour picture, save one channel",
+        )
     if not volume.same_grid(mask):
         raise GeometryError(
             "volume and mask lie on different grids",
@@ -114,7 +118,7 @@ def check_pair(volume: Volume, mask: Mask, settings: Settings) -> None:
             "an image one slice thick has no volume features",
             found=f"shape {volume.shape}, families {', '.join(settings.families)}",
             expected="at least two slices, or 2-D aggregations without morphology and local intensity",
-            fix="settings.flat()",
+            fix="settings.flat(); on the command line --dimension 2D, without --preset and --settings",
         )
 
 

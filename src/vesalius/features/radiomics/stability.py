@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage, special
 
 from vesalius.core.errors import UsageError
+from vesalius.core.grid import Spacing
 from vesalius.core.mask import Mask
 from vesalius.core.volume import Volume
 from vesalius.features.radiomics.extract import radiomics
@@ -26,12 +27,15 @@ from vesalius.features.radiomics.table import RadiomicsTable
 
 __all__ = [
     "CohortTable",
+    "MeasuredCase",
     "Perturbations",
     "RadiomicsCase",
     "Stability",
     "cohort_csv",
     "cohort_features",
+    "cohort_of",
     "intraclass_correlation",
+    "measured_case",
     "perturbed",
 ]
 
@@ -77,6 +81,21 @@ class RadiomicsCase:
     volume: Volume
     mask: Mask
     segment: str | int | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class MeasuredCase:
+    """The features of one case.
+
+    Args:
+        volume_ml: of the segment, NaN when the pixel size is not known.
+        repeated: `[perturbation, feature]`, None when stability is not wanted.
+    """
+
+    name: str
+    table: RadiomicsTable
+    volume_ml: float
+    repeated: NDArray[np.float64] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,21 +157,35 @@ def cohort_features(
         VesaliusError: as for `radiomics`.
     """
     chosen = Settings() if settings is None else settings
-    names, tables, volumes, changed = [], [], [], []
-    for case in cases:
-        table = radiomics(case.volume, case.mask, segment=case.segment, settings=chosen)
-        names.append(case.name)
-        tables.append(table)
-        volumes.append(case.mask.volume_ml(segment_label(case.mask, case.segment)))
-        if perturbations is not None:
-            parts = perturbed(case.volume, case.mask, segment=case.segment, perturbations=perturbations)
-            changed.append(np.stack([radiomics(v, m, settings=chosen).values for v, m in parts]))
-    if not tables:
+    return cohort_of([measured_case(case, chosen, perturbations) for case in cases], perturbations)
+
+
+def measured_case(case: RadiomicsCase, settings: Settings, perturbations: Perturbations | None) -> MeasuredCase:
+    """Return the features of one case, and those of its perturbed pictures unless these are None."""
+    table = radiomics(case.volume, case.mask, segment=case.segment, settings=settings)
+    known = case.mask.spacing is not Spacing.UNKNOWN
+    volume = case.mask.volume_ml(segment_label(case.mask, case.segment)) if known else math.nan
+    repeated = None
+    if perturbations is not None:
+        parts = perturbed(case.volume, case.mask, segment=case.segment, perturbations=perturbations)
+        repeated = np.stack([radiomics(v, m, settings=settings).values for v, m in parts])
+    return MeasuredCase(case.name, table, volume, repeated)
+
+
+def cohort_of(cases: Sequence[MeasuredCase], perturbations: Perturbations | None) -> CohortTable:
+    """Return measured cases with the stability of each feature.
+
+    Raises:
+        UsageError: no case.
+    """
+    if not cases:
         raise UsageError("a cohort holds at least one case", found="none")
-    values = np.stack([table.values for table in tables])
-    repeated = np.stack(changed) if changed else None
-    found = _stability(tables[0].tags, values, np.array(volumes), repeated)
-    return CohortTable(tuple(names), tuple(tables), found, perturbations)
+    values = np.stack([case.table.values for case in cases])
+    changed = [case.repeated for case in cases if case.repeated is not None]
+    repeated = np.stack(changed) if len(changed) == len(cases) else None
+    volumes = np.array([case.volume_ml for case in cases])
+    found = _stability(cases[0].table.tags, values, volumes, repeated)
+    return CohortTable(tuple(c.name for c in cases), tuple(c.table for c in cases), found, perturbations)
 
 
 def _stability(
@@ -165,7 +198,7 @@ def _stability(
     for index, tag in enumerate(tags):
         column = values[:, index]
         follows = float("nan")
-        usable = np.isfinite(column)
+        usable = np.isfinite(column) & np.isfinite(volumes)
         if usable.sum() >= 3 and np.ptp(column[usable]) > 0 and np.ptp(volumes[usable]) > 0:
             ranks = _ranks(column[usable]), _ranks(volumes[usable])
             follows = float(np.corrcoef(*ranks)[0, 1])
@@ -266,6 +299,8 @@ def _moved(
 
     angle = math.radians(float(random.uniform(-how.rotation_deg, how.rotation_deg)))
     shift = random.uniform(-how.translation_voxels, how.translation_voxels, 3)
+    # A picture one slice thick has nothing beside it to shift to.
+    shift[np.array(grey.shape) == 1] = 0
     axes = grey.affine[:3, :3]
     unit = axes / np.linalg.norm(axes, axis=0)
     cosine, sine = math.cos(angle), math.sin(angle)

@@ -136,6 +136,7 @@ def _examined(path: Path, data: bytes | mmap.mmap, wanted: Container[int]) -> So
             "not a DICOM file",
             found=_kind_of(head),
             expected="DICM at byte 128, or an element of group 0002 or 0008 at the start",
+            fix="export it again from the archive or scanner, or take it out of the folder",
         )
     start, meta = _meta(data, start)
     declared = meta.get(0x00020010, "")

@@ -94,12 +94,20 @@ def _check_patient(headers: list[Header]) -> None:
     people = {header.name_and_birth for header in headers} - {("", "")}
     apart = any(one[0] != other[0] and one[1] != other[1] for one in people for other in people)
     if len(patients) > 1 or apart:
+        count = max(len(patients), len(people))
         raise ContradictionError(
             "two patients under one StudyInstanceUID",
-            found=f"{max(len(patients), len(people))} patients in {len(headers)} files of one study",
+            found=f"{count} patients in {len(headers)} files of one study: {_one_of_each(headers)}",
             expected="one patient per study",
             fix="separate the files by patient, or correct PatientID (0010,0020) at the source",
         )
+
+
+def _one_of_each(headers: list[Header]) -> str:
+    """Return the name of one file of each patient, the first three."""
+    known = {(header.patient, header.name_and_birth): header.path.name for header in reversed(headers)}
+    names = list(reversed(known.values()))
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _without_copies(headers: list[Header]) -> tuple[list[Header], dict[str, int]]:

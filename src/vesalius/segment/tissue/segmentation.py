@@ -19,6 +19,7 @@ from vesalius.phantoms.heads import TISSUE_SEGMENTS
 from vesalius.segment.tissue import engine
 from vesalius.segment.tissue.atlas import Atlas, load_atlas
 from vesalius.segment.tissue.diagnostics import diagnose
+from vesalius.segment.tissue.labels import tissue_labels
 from vesalius.segment.tissue.mixture import Fit, Template
 from vesalius.segment.tissue.native import NativeOptions, NativeResult
 from vesalius.segment.tissue.repeat import relative_spread, rerun_volumes
@@ -32,14 +33,7 @@ HEMISPHERE_SEGMENTS = MappingProxyType({
 })  # fmt: skip
 TISSUES = ("gray_matter", "white_matter", "csf")
 
-Spacings = NDArray[np.float64]
-
 MINIMUM_EXTENT_MM = 60.0
-FLUID = 3
-VENTRICLE_DEPTH_MM = 20.0
-VENTRICLE_VOXELS = 60
-VOID_SPREADS = 3.0
-"""Distance below the ventricles' brightness, in their own spreads, from which a voxel is not fluid."""
 
 
 def segment_tissue(
@@ -78,7 +72,7 @@ def segment_tissue(
     report("repeat", 0.5)
     repeated = rerun_volumes(image, affine, reference, settings, (head, fit), chosen.reruns, chosen.seed)
     report("volumes", 0.9)
-    tissue = _tissue_array(image, native, None if fit.stripped else np.array(volume.spacing_mm))
+    tissue = tissue_labels(image, affine, native, fit)
     _, scalp = engine.skull_evidence(head, reference)
     diagnostics = diagnose(volume, image, reference, head, fit, native, scalp)
     result = _assembled(volume, image, reference, (head, fit, native), tissue)
@@ -132,49 +126,6 @@ def _checked(volume: Volume) -> NDArray[np.float32]:
     if low < 0:
         image -= np.float32(low)
     return np.maximum(image, 0, out=image)
-
-
-def _tissue_array(image: NDArray[np.float32], native: NativeResult, spacing_mm: Spacings | None) -> NDArray[np.uint8]:
-    """Return the labels on the input grid; with a spacing, air and bone at the outer border are taken off the fluid."""
-    labels = ((native.groups.argmax(axis=0) + 1) % 4).astype(np.uint8)
-    part = _largest(np.asarray(native.dense(labels)))
-    if spacing_mm is not None:
-        corrected = image[native.box] * np.exp(-native.dense(native.log_bias).astype(np.float32))
-        part = _largest(without_voids(part, corrected, spacing_mm))
-    out = np.zeros(image.shape, dtype=np.uint8)
-    out[native.box] = part
-    return out
-
-
-def _largest(part: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    components, count = ndimage.label(part > 0)
-    if count < 2:
-        return part
-    sizes = np.bincount(components.ravel())
-    sizes[0] = 0
-    return np.where(components == sizes.argmax(), part, 0).astype(np.uint8)
-
-
-def without_voids(part: NDArray[np.uint8], brightness: NDArray[np.float32], spacing_mm: Spacings) -> NDArray[np.uint8]:
-    """Return the labels without outer fluid that is darker than fluid can be: air of the sinuses, compact bone.
-
-    What fluid looks like is read in the ventricles. Where bone is as dark as fluid nothing changes; dark voxels that
-    do not reach the outer border are flow in vessels and stay.
-    """
-    coarse = part[::2, ::2, ::2]
-    depth_mm = ndimage.distance_transform_edt(coarse > 0, sampling=2 * spacing_mm)
-    deep = ndimage.binary_erosion(coarse == FLUID) & (depth_mm > VENTRICLE_DEPTH_MM)
-    values = brightness[::2, ::2, ::2][deep]
-    if values.size < VENTRICLE_VOXELS:
-        return part
-    middle = np.median(values)
-    spread = 1.4826 * np.median(np.abs(values - middle))
-    void = (part == FLUID) & (brightness < middle - VOID_SPREADS * spread)
-    components, count = ndimage.label(ndimage.binary_opening(void))
-    reaching = np.unique(components[ndimage.binary_dilation(part == 0) & (components > 0)])
-    outer = np.zeros(count + 1, dtype=bool)
-    outer[reaching] = True
-    return np.where(ndimage.binary_dilation(outer[components], mask=void), 0, part).astype(np.uint8)
 
 
 def _assembled(

@@ -1,0 +1,1 @@
+"""Lists of what regulators ask for, as data."""

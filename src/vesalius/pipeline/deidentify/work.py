@@ -1,0 +1,202 @@
+"""What a worker does with a portion: each file de-identified and written whole, or a line that says why not."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+from vesalius.core.errors import DeidentificationError, OutputError, VesaliusError
+from vesalius.io.atomic import output_errors, write_bytes, writing
+from vesalius.io.dicom.limits import opened
+from vesalius.io.dicom.values import text
+from vesalius.pipeline.deidentify.plan import File, Portion
+from vesalius.pipeline.deidentify.request import Line
+from vesalius.pipeline.internal import internal_error
+from vesalius.privacy import nifti_text, sidecar
+from vesalius.privacy.deidentify import Cleaned, deidentified, pieces
+from vesalius.privacy.heads import names_head
+from vesalius.privacy.objects import Kind
+from vesalius.privacy.outcome import PixelCleaner, Report, Result, Subject
+from vesalius.privacy.profile import Option
+
+FULL_DISK = frozenset((errno.ENOSPC, errno.EDQUOT))
+_STEM = 16
+
+
+@dataclass(frozen=True)
+class Done:
+    """Lines of a portion, and the errors that are faults of ours or of the disk."""
+
+    lines: tuple[Line, ...]
+    errors: tuple[VesaliusError, ...] = ()
+
+
+def work(portion: Portion) -> Done:
+    """Return how each file of a portion ended.
+
+    Raises:
+        OutputError: the disk is full: nothing more can be written.
+    """
+    cleaner = pixel_cleaner() if portion.settings.profile.has(Option.CLEAN_PIXELS) else None
+    lines: list[Line] = []
+    errors: list[VesaliusError] = []
+    for file in portion.files:
+        try:
+            lines.append(_one(file, portion, cleaner))
+        except VesaliusError as problem:
+            if isinstance(problem, OutputError) and problem.errno in FULL_DISK:
+                raise
+            lines.append(_failed(file, problem))
+        except Exception as problem:  # noqa: BLE001 - one file's failure must not end the others
+            error = internal_error(problem)
+            errors.append(error)
+            lines.append(_failed(file, error))
+    return Done(tuple(lines), tuple(errors))
+
+
+def pixel_cleaner() -> PixelCleaner | None:
+    """Return what looks for burned-in text, None where that part is not installed."""
+    if find_spec("vesalius.privacy.pixels") is None:
+        return None
+    from vesalius.privacy import pixels
+
+    found: PixelCleaner | None = getattr(pixels, "clean", None)
+    return found
+
+
+def _failed(file: File, problem: VesaliusError) -> Line:
+    refused = isinstance(problem, DeidentificationError) or (
+        file.refusal is problem and problem.code == "contradiction"
+    )
+    result = Result.REFUSED if refused else Result.FAILED
+    return Line(
+        file.token, file.place, file.hash, str(file.facts.kind), result, error=problem.code, message=_said(problem)
+    )
+
+
+def _said(problem: VesaliusError) -> str:
+    """Return an error without what was found: that may quote a file."""
+    return problem.message + (f"; fix: {problem.fix}" if problem.fix else "")
+
+
+def _one(file: File, portion: Portion, cleaner: PixelCleaner | None) -> Line:
+    if file.refusal is not None:
+        raise file.refusal
+    kind = file.facts.kind
+    if kind in _DROPPED:
+        return _line(file, Result.DROPPED, message=_DROPPED[kind])
+    if file.is_again:
+        return _line(file, Result.DUPLICATE, message="the same file was written before")
+    if kind is Kind.NIFTI:
+        return _nifti(file, portion)
+    if kind is Kind.SIDECAR:
+        return _written(file, portion, _stem(file, portion) + ".json", [sidecar.cleaned_sidecar(file.path)])
+    return _dicom(file, portion, cleaner)
+
+
+_DROPPED = {
+    Kind.DIRECTORY: "a directory of other files: its records hold identity",
+    Kind.DOCUMENT: "an encapsulated document: its pages cannot be cleaned",
+    Kind.OTHER: "neither DICOM, NIfTI nor a JSON sidecar",
+}
+
+
+def _line(file: File, result: Result, output: str = "", size: int = 0, message: str = "") -> Line:
+    return Line(file.token, file.place, file.hash, str(file.facts.kind), result, output, size, message=message)
+
+
+def _nifti(file: File, portion: Portion) -> Line:
+    if names_head(file.name.replace("_", " ")) and not portion.settings.no_face:
+        raise DeidentificationError(
+            "an image of a head shows a face",
+            expected="--deface, or --no-face REASON for a skull-stripped or faceless head",
+        )
+    name = file.path.name.lower()
+    suffix = ".nii.gz" if name.endswith(".gz") else ".nii"
+    line = _written(file, portion, _stem(file, portion) + suffix, nifti_text.cleaned_nifti(file.path))
+    return _with(line, Report(risks={"pixels_not_searched", "region_unknown"}))
+
+
+def _stem(file: File, portion: Portion) -> str:
+    """Return a name that an image shares with its sidecar."""
+    name = file.name
+    for suffix in (".nii.gz", ".nii", ".json"):
+        if name.lower().endswith(suffix):
+            name = name[: -len(suffix)]
+            break
+    return "image-" + portion.settings.pseudonyms.token("stem", name, _STEM)
+
+
+def _dicom(file: File, portion: Portion, cleaner: PixelCleaner | None) -> Line:
+    subject = Subject(portion.identity, portion.known, file.head_study)
+    with opened(file.path) as source:
+        cleaned = deidentified(source, portion.settings, subject, cleaner)
+        name = _name(cleaned, portion) + file.suffix + ".dcm"
+        if cleaned.quarantine:
+            return _quarantined(file, portion, name, cleaned, pieces(source, cleaned))
+        return _with(_written(file, portion, name, pieces(source, cleaned)), cleaned.report)
+
+
+def _name(cleaned: Cleaned, portion: Portion) -> str:
+    """Return PATIENT/STUDY/SERIES/UID out of replaced values only."""
+    token, data = portion.settings.pseudonyms.token, cleaned.data
+    patient = text(data, "PatientID") or "unknown"
+    study = token("folder", text(data, "StudyInstanceUID"))
+    series = token("folder", text(data, "SeriesInstanceUID"))
+    return f"{patient}/{study}/{series}/{cleaned.uid}"
+
+
+def _written(file: File, portion: Portion, name: str, parts: Iterable[bytes]) -> Line:
+    size = 0
+    if portion.dry_run:
+        size = sum(len(part) for part in parts)
+    else:
+        with writing(portion.out / name) as stream:
+            for part in parts:
+                size += stream.write(part)
+    return _line(file, Result.WRITTEN, name, size)
+
+
+def _with(line: Line, report: Report) -> Line:
+    actions = Counter({f"{path} {keyword}: {act}".strip(): n for (path, keyword, act), n in report.actions.items()})
+    return Line(
+        **{
+            **{name: getattr(line, name) for name in line.__dataclass_fields__},
+            "actions": dict(actions),
+            "risks": tuple(sorted(report.risks)),
+            "boxes": report.boxes,
+            "codes": report.codes,
+        }
+    )
+
+
+def _quarantined(file: File, portion: Portion, name: str, cleaned: Cleaned, parts: Iterable[bytes]) -> Line:
+    folder = portion.quarantine
+    flat = name.rpartition("/")[2]
+    if not portion.dry_run:
+        with output_errors(folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.chmod(folder, 0o700)
+        _private(folder / flat, lambda path: _write(path, parts))
+        for index, picture in enumerate(cleaned.previews):
+            place = folder / f"{flat.removesuffix('.dcm')}-{index}.png"
+            _private(place, partial(write_bytes, data=picture))
+    return _with(_line(file, Result.QUARANTINED, flat, message=cleaned.quarantine), cleaned.report)
+
+
+def _write(path: Path, parts: Iterable[bytes]) -> None:
+    with writing(path) as stream:
+        for part in parts:
+            stream.write(part)
+
+
+def _private(path: Path, write: Callable[[Path], None]) -> None:
+    write(path)
+    with output_errors(path):
+        os.chmod(path, 0o600)
