@@ -119,6 +119,12 @@ def test_what_one_object_tells_is_looked_for_in_all_of_the_patient(three: Path) 
     assert not [path for path in (three / "out").rglob("*.dcm") if b"QUIMBY" in path.read_bytes()]
 
 
+def test_object_without_an_id_belongs_to_the_patient_of_its_study(three: Path) -> None:
+    stored(image(4, PatientID=""), three / "in" / "four.dcm")
+    assert results(deidentify(request(three))) == ["written"] * 4
+    assert len({pydicom.dcmread(path).PatientID for path in (three / "out").rglob("*.dcm")}) == 1
+
+
 def test_documents_directories_and_repeated_files_are_not_written(three: Path) -> None:
     stored(image(4, SOPClassUID=PDF), three / "in" / "document.dcm")
     stored(image(1), three / "in" / "again.dcm")

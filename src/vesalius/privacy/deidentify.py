@@ -25,6 +25,8 @@ from vesalius.privacy.values import Values
 
 ENCAPSULATED: Final = "1.2.840.10008.5.1.4.1.1.104."
 """Encapsulated PDF, CDA, STL, OBJ and MTL: documents that are dropped whole."""
+NAMELESS: Final = "\0"
+"""What the identity of an object without a PatientID begins with."""
 TEXT_PRONE: Final = frozenset(
     ("US", "IVUS", "SC", "OT", "ES", "XC", "GM", "OP", "SM", "DOC", "XA", "RF", "CR", "DX", "MG")
 )
@@ -64,7 +66,7 @@ def identity_of(data: Dataset) -> str:
     if identifier:
         return identifier
     other = f"{text(data, 'PatientName')}\0{text(data, 'PatientBirthDate')}"
-    return f"\0{other}" if other.strip("\0") else f"\0\0{text(data, 'StudyInstanceUID')}"
+    return NAMELESS + (other if other.strip("\0") else f"{NAMELESS}{text(data, 'StudyInstanceUID')}")
 
 
 def subject_of(data: Dataset) -> Subject:

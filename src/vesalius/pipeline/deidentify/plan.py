@@ -6,13 +6,14 @@ import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vesalius import __version__
 from vesalius.core.errors import ContradictionError, NothingFoundError, VesaliusError
 from vesalius.pipeline import batch
 from vesalius.pipeline.deidentify.request import Request
+from vesalius.privacy.deidentify import NAMELESS
 from vesalius.privacy.known import Known, merged
 from vesalius.privacy.objects import Facts, Kind, survey
 from vesalius.privacy.outcome import Settings
@@ -112,7 +113,7 @@ def survey_all(paths: tuple[Path, ...]) -> list[Facts]:
 
 def planned(request: Request, listed: Sequence[tuple[str, Path]], settings: Settings) -> list[Portion]:
     """Return the portions of work; files of one patient share what is known of the patient."""
-    facts = surveyed([path for _, path in listed], request.workers)
+    facts = _with_identities(surveyed([path for _, path in listed], request.workers))
     known = known_by_identity(facts)
     mixed = _mixed_studies(facts)
     twins = _Twins()
@@ -152,6 +153,20 @@ def _portions(
                 request.quarantine_folder,
                 request.dry_run,
             )
+
+
+def _with_identities(facts: Sequence[Facts]) -> list[Facts]:
+    """Return the facts, objects without a PatientID given to the one patient of their study."""
+    told: dict[str, set[str]] = defaultdict(set)
+    for fact in facts:
+        if fact.identity and not fact.identity.startswith(NAMELESS):
+            told[fact.study_uid].add(fact.identity)
+
+    def owner(fact: Facts) -> str:
+        others = told.get(fact.study_uid, set()) if fact.study_uid else set()
+        return next(iter(others)) if fact.identity.startswith(NAMELESS) and len(others) == 1 else fact.identity
+
+    return [replace(fact, identity=owner(fact)) for fact in facts]
 
 
 def known_by_identity(facts: Sequence[Facts]) -> dict[str, Known]:

@@ -34,7 +34,7 @@ VISITS: Final[tuple[tuple[tuple[str, int], ...], ...]] = (
 """Kinds and numbers of objects of each visit; every kind is a series."""
 _SYNTAX: Final[Mapping[str, str]] = MappingProxyType({"mr": uid.ImplicitVRLittleEndian, "sc": uid.RLELossless})
 _NESTED: Final = (Tag(0x00082218), 0, Tag(0x00082220), 0)
-"""Anatomic Region Sequence and its modifiers: code sequences that are kept, with room for what should not be in them."""
+"""Anatomic Region Sequence and its modifiers: code sequences that are kept; nothing else should be in them."""
 _UNSAFE: Final = re.compile(r"[^\w.-]+")
 
 

@@ -221,8 +221,11 @@ def is_text(line: Line, views: int) -> bool:
         return True
     long = _LONG if line.thickness <= _THIN else 1.5 * _LONG
     letters = len(line.text.replace(" ", ""))
-    looks = line.length >= long * line.thickness and line.filled >= 0.78 and line.mean >= 0.75 and letters >= 2
-    return looks and (line.seen >= max(3, views - 1) or (line.seen >= 3 and letters >= 3 and line.score >= 0.5))
+    if line.length < long * line.thickness or line.mean < 0.75 or letters < 2:
+        return False
+    if line.seen >= max(3, views - 1):
+        return line.filled >= 0.78 or (line.score >= 0.5 and line.mean >= 0.85)
+    return line.filled >= 0.78 and line.seen >= 3 and letters >= 3 and line.score >= 0.5
 
 
 def is_doubtful(line: Line, views: int) -> bool:
