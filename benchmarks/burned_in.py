@@ -223,9 +223,8 @@ def clean(arguments: argparse.Namespace) -> None:
                 [box.bounds for box in found.boxes or found.doubtful],
                 flush=True,
             )
-    print(
-        f"{images} clean images: {changed} blanked, {doubtful} more in doubt, {(time.monotonic() - start) / images:.2f} s each"
-    )
+    seconds = (time.monotonic() - start) / max(1, images)
+    print(f"{images} clean images: {changed} blanked, {doubtful} more in doubt, {seconds:.2f} s each")
 
 
 def main() -> int:

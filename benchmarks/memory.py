@@ -13,6 +13,11 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
+from vesalius import io
+from vesalius.core import Code, Mask, Segment, Volume
+from vesalius.phantoms.heads import simulate_head
 from vesalius.pipeline import Options, Request, perform, plan_only
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 
 from vesalius.core.errors import UsageError
-from vesalius.phantoms.chest import AIRWAYS, BODY, LEFT, RIGHT, ChestOptions, otsu_line, simulate_chest
+from vesalius.phantoms.chest import AIRWAYS, BODY, LEFT, RIGHT, ChestOptions, SimulatedChest, otsu_line, simulate_chest
 
 COARSE = ChestOptions(spacing_mm=(10.0, 5.0, 5.0), noise_hu=10.0)
 
 
+@cache
+def coarse() -> SimulatedChest:
+    return simulate_chest(COARSE)
+
+
 def test_the_same_patient_on_two_grids_has_the_same_volumes() -> None:
     fine = ChestOptions(spacing_mm=(8.0, 4.0, 4.0), noise_hu=0)
-    one, other = (simulate_chest(options).truth for options in (COARSE, fine))
+    one, other = coarse().truth, simulate_chest(fine).truth
     for label in (BODY, LEFT, RIGHT):
         assert one.volume_ml(label) == pytest.approx(other.volume_ml(label), rel=0.04)
     assert 1500 < one.volume_ml(LEFT) < 4500
 
 
 def test_left_is_the_patients_left() -> None:
-    truth = simulate_chest(COARSE).truth
+    truth = coarse().truth
     sides = [float(truth.index_to_world(np.argwhere(truth.array == label))[:, 0].mean()) for label in (LEFT, RIGHT)]
     assert sides[0] > 40
     assert sides[1] < -40
 
 
 def test_brightness_follows_the_truth() -> None:
-    chest = simulate_chest(COARSE)
+    chest = coarse()
     image, truth = chest.image.array, chest.truth.array
     assert chest.image.modality == "CT"
     assert np.median(image[truth == LEFT]) == pytest.approx(-860, abs=40)
@@ -49,7 +56,7 @@ def test_nodules_are_lung_in_the_truth_and_solid_in_the_image() -> None:
 
 
 def test_the_plain_line_keeps_airways_and_loses_nodules() -> None:
-    chest = simulate_chest(COARSE)
+    chest = coarse()
     found, truth = otsu_line(chest.image), chest.truth.array
     lung = (truth == LEFT) | (truth == RIGHT)
     score = 2 * (found & lung).sum() / (found.sum() + lung.sum())

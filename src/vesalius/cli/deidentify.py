@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vesalius.cli.options import Json, PassphraseFile, Quiet, Verbose, passphrase
-from vesalius.cli.session import Answer, Flags, perform
+from vesalius.cli.session import Answer, Flags, log_failures, perform
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from vesalius.cli.session import Session
-    from vesalius.pipeline.deidentify import Request, Summary
+    from vesalius.pipeline.deidentify import Request
+    from vesalius.privacy import Pseudonyms
 
 MOST_SHOWN = 40
 """Attributes that a dry run prints one by one."""
@@ -60,30 +62,25 @@ def deidentify(  # noqa: PLR0913 - one parameter per option of the command line
     """
 
     def body(session: Session) -> Answer:
-        from vesalius import keys
         from vesalius.pipeline.deidentify import Request
-        from vesalius.pipeline.deidentify import deidentify as run
         from vesalius.pipeline.deidentify.request import refuse_defacing
-        from vesalius.privacy import Pseudonyms, choose
+        from vesalius.privacy import choose
 
         chosen = choose(profile, option or (), without or ())
         if deface:
             refuse_defacing()
-        secret = keys.load(key, kind="pseudonym", passphrase=passphrase(passphrase_file))
-        request = Request(
-            source,
-            out,
-            Pseudonyms(secret.secret, secret.id),
-            chosen,
-            no_face=no_face.strip(),
-            dry_run=dry_run,
-            force=force,
-            workers=session.settings.workers,
-            on_file=lambda done, count: _note(session, done, count),
-        )
-        return _answer(request, run(request))
+        request = Request(source, out, _pseudonyms(key, passphrase_file), chosen, no_face.strip(), dry_run, force)
+        return _answer(session, request)
 
     raise typer.Exit(perform("deidentify", Flags(json, quiet, verbose, {"workers": workers}), body))
+
+
+def _pseudonyms(key: str, passphrase_file: Path | None) -> Pseudonyms:
+    from vesalius import keys
+    from vesalius.privacy import Pseudonyms
+
+    secret = keys.load(key, kind="pseudonym", passphrase=passphrase(passphrase_file))
+    return Pseudonyms(secret.secret, secret.id)
 
 
 def _note(session: Session, done: int, count: int) -> None:
@@ -91,9 +88,13 @@ def _note(session: Session, done: int, count: int) -> None:
         session.note(f"{done} of {count} files")
 
 
-def _answer(request: Request, summary: Summary) -> Answer:
+def _answer(session: Session, asked: Request) -> Answer:
+    from vesalius.pipeline.deidentify import deidentify as run
     from vesalius.privacy.outcome import Result
 
+    request = replace(asked, workers=session.settings.workers, on_file=lambda done, count: _note(session, done, count))
+    summary = run(request)
+    log_failures(summary.errors, session)
     counts = {str(result): summary.count(result) for result in Result}
     data: dict[str, Any] = {
         "out": str(request.out),

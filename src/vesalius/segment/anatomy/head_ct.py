@@ -19,6 +19,7 @@ SEGMENTS = {
 }
 CLOSING_MM = 12.0
 WIDER = (1.7, 3.0)
+"""Multiples of the gap that are tried where the ring stays open."""
 BONE_HU = 180.0
 """Brighter than clotted blood (100 HU) and most contrast, darker than thin bone."""
 AIR_HU = -300.0
@@ -56,8 +57,8 @@ def intracranial(
     is then smoothed over. Where the pixel size is unknown the head counts as 150 mm wide.
 
     Args:
-        closing_mm: widest gap of the skull that is bridged; in a single slice without a closed ring, as at the base
-            or after a craniectomy, gaps up to three times as wide are tried.
+        closing_mm: widest gap of a thick skull that is bridged; in a single slice without a closed ring, as at the base
+            or after a craniectomy, and between slices with one, gaps up to three times as wide are tried.
         low_hu: HU of the darkest stored value of a windowed picture.
         high_hu: HU of its brightest stored value.
 
@@ -74,9 +75,10 @@ def intracranial(
     bone = head & (_smooth(values, spacing) > _bone_limit(image, values[head]))
     gaps = (closing_mm, DENT_MM[image.origin == "estimated"])
     inside = np.stack([_enclosed(b, h, gaps, spacing) for b, h in zip(bone, head, strict=True)])
-    for wider in WIDER if closing_mm and len(inside) == 1 else ():
-        if not inside.any():
-            inside = _enclosed(bone[0], head[0], (wider * closing_mm, gaps[1]), spacing)[np.newaxis]
+    for index in _open_slices(inside) if closing_mm else ():
+        for wider in WIDER:
+            if not inside[index].any():
+                inside[index] = _enclosed(bone[index], head[index], (wider * closing_mm, gaps[1]), spacing)
     inside = _connected(inside, spacing)
     labels = np.zeros(image.hu.shape, np.uint8)
     labels[_skull(bone, inside)] = SKULL
@@ -168,6 +170,14 @@ def _enclosed(bone: Yes, head: Yes, gaps_mm: tuple[float, float], spacing: Tripl
         ndimage.distance_transform_edt(np.pad(filled & head, 1), sampling=spacing[1:])[1:-1, 1:-1] > THINNEST_SKULL_MM
     )
     return np.asarray(space | (hounsfield.ball_closing(space[np.newaxis], dent_mm, spacing)[0] & deep))
+
+
+def _open_slices(inside: Yes) -> list[int]:
+    """Return the slices without a closed ring between others with one, or the only slice."""
+    closed = np.flatnonzero(inside.any(axis=(1, 2)))
+    if len(inside) == 1:
+        return [0]
+    return [i for i in range(closed[0], closed[-1]) if not inside[i].any()] if closed.size else []
 
 
 def _connected(inside: Yes, spacing: Triple) -> Yes:

@@ -21,10 +21,10 @@ Flags = NDArray[np.bool_]
 FLUID = 3
 COARSE_MM = 2.0
 
-TABLE_MM = 1.35
-"""Mean distance from the border to the half-bright edge of the marrow in the vault, in label maps (0.6-1.8 mm)."""
+TABLE_MM = 1.95
+"""Mean distance from the border to the half-bright edge of the marrow in the vault, in label maps (1.1-2.5 mm)."""
 
-TABLE_LIMIT_MM = 3.5
+TABLE_LIMIT_MM = 4.1
 """No inner table is thicker: what begins beyond it is scalp."""
 
 TABLE_TRUST = 0.9
@@ -240,7 +240,8 @@ def _inner_table(layer: Dark, index: NDArray[np.int64], outward: F64, levels: Le
     seen &= _extreme(value, away, np.zeros(len(index)), marrow, np.minimum) < levels.table
     seen &= _extreme(value, away, outer, scalp, np.minimum) < levels.table
     seen &= -_extreme(-value, away, marrow, outer, np.minimum) > 0.5 * (levels.cortex + levels.border)
-    return np.where(seen, _crossing(value, away, marrow, levels.border), np.nan)
+    thickness = _crossing(value, away, marrow, levels.border) - layer.depth_mm[tuple(index.T)]
+    return np.where(seen, thickness, np.nan)
 
 
 def _first(condition: Flags, away: F64, start: F64) -> F64:
