@@ -44,8 +44,8 @@ def edited(planted: Corpus, target: Path, edit: Callable[[Dataset, corpus.Item],
 
 def public(data: Dataset) -> Iterator[DataElement]:
     """Yield the elements of even groups at any depth: private ones may be anything but what their VR says."""
-    for tag in [tag for tag in data.keys() if not tag.is_private]:
-        element = data[tag]
+    tags = [tag for tag in data.keys() if not tag.is_private]  # noqa: SIM118 - iterating a data set reads its values
+    for element in (data[tag] for tag in tags):
         yield element
         if element.VR == "SQ":
             for item in element.value:

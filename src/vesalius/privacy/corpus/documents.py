@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydicom import uid
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
@@ -199,9 +200,17 @@ def pdf(frame: Frame, hand: Hand) -> tuple[Dataset, list[Plant]]:
     ]
 
 
+def public(data: Dataset) -> Iterator[DataElement]:
+    """Yield the elements of even groups: what a private one holds may be anything but what its VR says."""
+    # Iterating over the data set itself would read the values of all of them.
+    for tag in sorted(data.keys()):
+        if not Tag(tag).is_private:
+            yield data[tag]
+
+
 def iterate_references(data: Dataset, above: str = "") -> Iterator[tuple[str, str]]:
     """Yield (path, UID) of every reference to an object, a series or a frame of reference."""
-    for element in data:
+    for element in public(data):
         path = f"{above}{int(element.tag):08x}"
         if element.VR == "SQ":
             for index, item in enumerate(element.value or ()):

@@ -110,7 +110,6 @@ def read(path: Path) -> Dataset | None:
     try:
         with quiet():
             data = dcmread(path, force=False)
-            data.walk(lambda _, __: None)
     except PARSE_ERRORS:
         return None
     return data

@@ -46,6 +46,11 @@ _NOT_EXPECTED: Final = ("00081110", "00081111", "00081120")
 
 def measure(corpus: Corpus, outputs: Mapping[int, scoring.Output]) -> dict[str, tuple[int, int]]:
     """Return for each kind of use (kept, expected)."""
+    with quiet():
+        return _measured(corpus, outputs)
+
+
+def _measured(corpus: Corpus, outputs: Mapping[int, scoring.Output]) -> dict[str, tuple[int, int]]:
     pairs = [(item, *_pair(corpus, item, outputs)) for item in corpus.items if item.kind not in _OPTIONAL]
     planted = {(plant.instance, plant.place) for plant in corpus.plants if plant.leak is not Leak.AGE}
     found = {name: _kept(pairs, keywords, planted) for name, keywords in _GROUPS.items()}
@@ -214,7 +219,9 @@ def _structured(pairs: Pairs) -> tuple[int, int]:
 
 def _values(dataset: Dataset) -> list[str]:
     found = []
-    for element in dataset.iterall():
-        if element.keyword in ("CodeValue", "NumericValue"):
+    for element in documents.public(dataset):
+        if element.VR == "SQ":
+            found += [text for item in element.value for text in _values(item)]
+        elif element.keyword in ("CodeValue", "NumericValue"):
             found.append(str(element.value))
     return found

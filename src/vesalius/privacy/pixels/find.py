@@ -87,7 +87,7 @@ def find_text(
     found = Found(())
     for index, picture in enumerate(shown):
         # Pictures after the first differ from it in contrast only: two views are enough for what it hides.
-        chosen = looked if index == 0 or len(looked) == 1 else (looked[1], looked[4])
+        chosen = looked if index == 0 or len(looked) == 1 else (looked[1], looked[-1])
         maps = [_map(view, picture, threads) for view in chosen]
         part = judge(picture, maps, outside=outside, threads=threads)
         found = Found(found.boxes + part.boxes, found.doubtful + part.doubtful)

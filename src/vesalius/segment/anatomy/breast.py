@@ -102,15 +102,15 @@ def _grey(volume: Volume) -> Array:
         )
     if volume.axis is None:
         return filtering.working(volume.array[0])
-    filtering_axis = volume.array[0].astype(np.float32)
-    spread = float((filtering_axis.max(axis=-1) - filtering_axis.min(axis=-1)).mean())
-    if not filtering.is_colour(volume) or spread > 0.05 * max(float(filtering_axis.max()), 1.0):
+    colours = volume.array[0].astype(np.float32)
+    spread = float((colours.max(axis=-1) - colours.min(axis=-1)).mean())
+    if not filtering.is_colour(volume) or spread > 0.05 * max(float(colours.max()), 1.0):
         raise UsageError(
             "a mammogram has one brightness per pixel",
             found=str(volume.axis.kind),
             fix="take one element: volume.element(0)",
         )
-    return np.asarray(filtering_axis.mean(axis=-1))
+    return np.asarray(colours.mean(axis=-1))
 
 
 def _reduced(grey: Array, factor: int) -> Array:
