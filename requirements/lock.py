@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SETS = {"base": [], "demo": ["demo"], "dev": ["demo", "test", "check", "bench"]}
+SETS = {"base": [], "demo": ["demo"], "dev": ["demo", "ocr", "corpus", "test", "check", "bench"]}
 """File stem -> extras."""
 
 
