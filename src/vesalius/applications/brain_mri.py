@@ -102,7 +102,7 @@ class BrainMri:
     """Tissue volumes of a T1-weighted head."""
 
     name = "brain-mri"
-    version = "1.0.0"
+    version = "1.1.0"
 
     @cached_property
     def catalogue(self) -> Mapping[str, Mapping[str, str]]:
@@ -130,7 +130,7 @@ class BrainMri:
         evidence = measure_head(volume)
         if objections := head_objections(evidence):
             return self._refused(case, volume, objections, evidence)
-        segmentation = segment_tissue(volume, _options(context), context.progress)
+        segmentation = segment_tissue(volume, _options(context), context.progress, pose=evidence.pose)
         if objections := _implausible(segmentation):
             return self._refused(case, volume, objections, evidence)
         context.progress("quality", 0.0)

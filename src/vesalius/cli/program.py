@@ -12,6 +12,7 @@ import typer
 from vesalius import __version__
 from vesalius.cli.access import app as access
 from vesalius.cli.audit import app as audit
+from vesalius.cli.check import check
 from vesalius.cli.consent import app as consent
 from vesalius.cli.deidentify import deidentify
 from vesalius.cli.encrypt import decrypt, encrypt
@@ -33,6 +34,7 @@ from vesalius.cli.session import (
     perform,
     stop_early,
 )
+from vesalius.cli.split import split
 
 app = typer.Typer(
     name="vesalius",
@@ -219,6 +221,8 @@ def doctor(json: Json = False, quiet: Quiet = False, verbose: Verbose = False) -
 app.add_typer(enhance, name="enhance")
 app.add_typer(segment, name="segment")
 app.add_typer(features, name="features")
+app.command()(check)
+app.command()(split)
 app.command()(deidentify)
 app.command()(encrypt)
 app.command()(decrypt)

@@ -57,8 +57,8 @@ class Rule:
         name, _, value = self.fact.partition("=")
         signs = (f"{name} ≠ {value}", f"{name} = {value}") if yes_no else (
             f"{self.fact} ≤ {self.threshold:g}", f"{self.fact} > {self.threshold:g}")  # fmt: skip
-        parts = [f"{sign} → {label} ({most}/{all_})"
-                 for sign, label, (most, all_) in zip(signs, (self.below, self.above), self.counts, strict=True)]  # fmt: skip
+        told = zip(signs, (self.below, self.above), self.counts, strict=True)
+        parts = [f"{sign} → {label} ({most}/{every})" for sign, label, (most, every) in told]
         return "; ".join(parts if self.counts[0][1] <= self.counts[1][1] else parts[::-1])
 
 

@@ -55,8 +55,8 @@ def with_pixels(source: Source, data: Dataset) -> Dataset:
     pixels = source.pixels
     if pixels is None:
         return data
-    result = Dataset()
-    result.update(data)
+    # from the items, which stay raw: a private value of a wrong length must not be converted on the way
+    result = Dataset(dict(data.items()))
     result.add_new(pixels.tag, pixels.vr or "OW", source.value(pixels.offset, pixels.available))
     if pixels.fragments is not None:
         result[pixels.tag].is_undefined_length = True

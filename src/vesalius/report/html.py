@@ -12,7 +12,7 @@ from vesalius.report.page import SIGNS, Page
 
 def html(page: Page) -> bytes:
     """Return the page as UTF-8 HTML; every text is escaped."""
-    text: str = _template().render(page=page, css=_style(), signs=SIGNS, footer_css=_css_text(page.footer))
+    text: str = _template().render(page=page, css=style(), signs=SIGNS, footer_css=_css_text(page.footer))
     return re.sub(r"\n\s*\n+", "\n", text).encode("utf-8")
 
 
@@ -24,12 +24,13 @@ def _template() -> Any:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["data_uri"] = _data_uri
+    environment.filters["data_uri"] = data_uri
     return environment.get_template("report.html.j2")
 
 
 @lru_cache(maxsize=1)
-def _style() -> Any:
+def style() -> Any:
+    """Return the style sheet of every page."""
     from importlib import resources
 
     import markupsafe
@@ -39,7 +40,8 @@ def _style() -> Any:
     )
 
 
-def _data_uri(png: bytes) -> str:
+def data_uri(png: bytes) -> str:
+    """Return a PNG as a data URI."""
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 

@@ -19,9 +19,9 @@ from vesalius.evaluate.duplicates import Pair, find_duplicates
 from vesalius.evaluate.shortcuts import DRAWS, Named, Test, corrected, neighbour_test, tree_tests
 from vesalius.train import check_table
 from vesalius.train.check_findings import Finding, duplicate_findings, file_findings, shortcut_findings
+from vesalius.train.check_pictures import chosen_previews
 from vesalius.train.facts import CaseFacts, number_of, of_columns
 from vesalius.train.facts_pool import Progress, read_facts
-from vesalius.train.check_pictures import chosen_previews
 
 __all__ = ["CheckOptions", "CheckReport", "Finding", "check"]
 
@@ -135,7 +135,7 @@ def _tests(
     if facts:
         names = [number_of(path) for path in cohort.text("path")[rows].tolist()]
         named = Named(np.array([one for one, _ in names]), np.array([n for _, n in names]), groups)
-        small = np.stack([facts[row].small for row in rows])  # type: ignore[arg-type]
+        small = np.stack([facts[row].small for row in rows])
         near = neighbour_test(small, named, labels[rows], draws=options.draws, seed=options.seed)
         found += [near] if near is not None else []
     return tuple(_on_cohort(test, rows) for test in corrected(found))

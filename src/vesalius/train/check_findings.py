@@ -158,4 +158,6 @@ def shortcut_findings(tests: Sequence[Test]) -> list[Finding]:
 
 def p_text(p_value: float) -> str:
     """Return a p-value as people write it."""
-    return f"{p_value:.2f}" if p_value >= 0.1 else f"{float(np.format_float_positional(p_value, 2, fractional=False)):g}"
+    return (
+        f"{p_value:.2f}" if p_value >= 0.1 else f"{float(np.format_float_positional(p_value, 2, fractional=False)):g}"
+    )

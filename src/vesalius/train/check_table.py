@@ -128,7 +128,7 @@ def telling_columns(cohort: Cohort) -> list[Finding]:
         known = (values != "") & (labels != "")
         kinds = set(values[known].tolist())
         pairs = set(zip(values[known].tolist(), labels[known].tolist(), strict=True))
-        if known.sum() >= LEAST_TELLING and len(cohort.labels) <= len(kinds) <= MOST_CLASSES and len(pairs) == len(kinds):
-            if len(set(labels[known].tolist())) > 1:
-                made.append(found("warning", "label_told", np.flatnonzero(known).tolist(), column=name))
+        told = {label for _, label in pairs}
+        if known.sum() >= LEAST_TELLING and 1 < len(told) <= len(kinds) == len(pairs) <= MOST_CLASSES:
+            made.append(found("warning", "label_told", np.flatnonzero(known).tolist(), column=name))
     return made

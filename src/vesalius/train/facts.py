@@ -137,7 +137,8 @@ def middle(volume: Volume) -> NDArray[np.float64]:
     """Return the middle slice as one grey picture [row, column]."""
     plane = volume.array[volume.shape[0] // 2].astype(np.float64)
     plane = plane.mean(axis=-1) if plane.ndim == 3 else plane
-    return np.nan_to_num(plane)
+    grey: NDArray[np.float64] = np.nan_to_num(plane)
+    return grey
 
 
 def _size(volume: Volume) -> dict[str, float | str]:
@@ -199,7 +200,11 @@ def _picture(path: Path) -> tuple[dict[str, float | str], dict[str, float | str]
             "mode": image.mode, "channels": float(len(bands)), "palette": float("P" in bands),
             "alpha": float("A" in bands or "transparency" in image.info),
         }  # fmt: skip
-        how: dict[str, float | str] = {"exif": float("exif" in image.info), "dots per inch": _dots(image)}
+        how: dict[str, float | str] = {
+            "exif": float("exif" in image.info),
+            "dots per inch": _dots(image),
+            "software": str(image.info.get("Software", ""))[:40],
+        }
         tables = getattr(image, "quantization", None)
         if tables:
             how["quantisation"] = float(np.mean([np.mean(list(table)) for table in tables.values()]))

@@ -40,7 +40,7 @@ def _plain(found: Any) -> Any:
 
 def _session(file: str, files: Files) -> Any:
     if file not in files.kept:
-        import onnxruntime  # type: ignore[import-untyped]
+        import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = files.threads, 1

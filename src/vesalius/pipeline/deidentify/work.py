@@ -8,10 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
-from vesalius.core.errors import DeidentificationError, OutputError, VesaliusError
+from vesalius.core.errors import DeidentificationError, MissingDependencyError, OutputError, VesaliusError
 from vesalius.io.atomic import output_errors, write_bytes, writing
 from vesalius.io.dicom.limits import opened
 from vesalius.io.dicom.values import text
@@ -61,13 +60,14 @@ def work(portion: Portion) -> Done:
 
 
 def pixel_cleaner() -> PixelCleaner | None:
-    """Return what looks for burned-in text, None where that part is not installed."""
-    if find_spec("vesalius.privacy.pixels") is None:
-        return None
+    """Return what looks for burned-in text, None where the extra `ocr` is not installed."""
     from vesalius.privacy import pixels
 
-    found: PixelCleaner | None = getattr(pixels, "clean", None)
-    return found
+    try:
+        pixels.versions()
+    except MissingDependencyError:
+        return None
+    return pixels.clean
 
 
 def _failed(file: File, problem: VesaliusError) -> Line:

@@ -217,7 +217,7 @@ def is_text(line: Line, views: int) -> bool:
 
     Ribs and vessels, which look like lines of text too, are bent: they fill less of their box.
     """
-    if is_read(line):
+    if is_read(line) or _is_bar(line, views):
         return True
     long = _LONG if line.thickness <= _THIN else 1.5 * _LONG
     letters = len(line.text.replace(" ", ""))
@@ -226,6 +226,11 @@ def is_text(line: Line, views: int) -> bool:
     if line.seen >= max(3, views - 1):
         return line.filled >= 0.78 or (line.score >= 0.5 and line.mean >= 0.85)
     return line.filled >= 0.78 and line.seen >= 3 and letters >= 3 and line.score >= 0.5
+
+
+def _is_bar(line: Line, views: int) -> bool:
+    """Return whether every view sees one straight, filled bar: a line of a script of which not a letter can be read."""
+    return line.seen >= views > 1 and line.filled >= 0.84 and line.mean >= 0.85 and line.length >= 3 * line.thickness
 
 
 def is_doubtful(line: Line, views: int) -> bool:
