@@ -110,3 +110,12 @@ def test_a_picture_has_a_label_per_colour_or_grey_value(tmp_path: Path) -> None:
     Image.fromarray(np.arange(600).reshape(20, 30).astype(np.uint8)).save(tmp_path / "s.png")
     with pytest.raises(ImageContentError, match="soft edges"):
         read_mask_file(tmp_path / "s.png")
+
+
+def test_an_image_given_for_its_mask_is_refused(tmp_path: Path) -> None:
+    import nibabel
+
+    values = np.arange(12**3, dtype=np.int16).reshape(12, 12, 12)
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "image.nii.gz")
+    with pytest.raises(ImageContentError, match=r"no mask.*1727 values.*at most 500"):
+        read_mask_file(tmp_path / "image.nii.gz")

@@ -19,8 +19,8 @@ SETS = {
     **{"X_Z_D": "X/Z/D", "X_Z_U_STAR": "X/Z/U*"},
 }
 DIFFERENCES: dict[int, tuple[str, str]] = {}
-"""Tag -> (our action, theirs). Empty: the two agree, and the test keeps it so. Both follow one edition, and tags and basic
-actions of ours were read from theirs, so that this guards against slips and is no second reading of the standard."""
+"""Tag -> (our action, theirs). Empty: the two agree, and the test keeps it so. Tags and basic actions of ours were read
+from theirs, so that this guards against slips and is no second reading of the standard."""
 
 
 def test_every_tag_is_in_the_dictionary_under_its_keyword() -> None:

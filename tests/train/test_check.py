@@ -289,6 +289,7 @@ def test_a_clean_cohort_has_nothing_to_say(tmp_path: Path) -> None:
     assert kinds(check(made(tmp_path, BY_CHANCE, ILL), QUICK)) == {"clean"}
 
 
+@pytest.mark.slow
 def test_head_ct_says_size_and_once_its_alpha_is_back_mode(data_root: Path, tmp_path: Path) -> None:
     from PIL import Image
 

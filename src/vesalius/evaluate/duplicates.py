@@ -87,12 +87,14 @@ def find_duplicates(thumbnails: Sequence[F32], hashes: Sequence[str], *, turned:
     stack = np.stack(thumbnails).astype(np.float32)
     pairs = {(a, b): Pair(a, b, True, 1.0) for a, b in _equal(hashes)}
     common = stack.mean(axis=0)
-    rest = _normed(stack - common)
+    # a flat image has nothing of its own; what is left of it would be the common look
+    own = stack.any(axis=(1, 2), keepdims=True)
+    rest = _normed((stack - common) * own)
     prints = np.stack([fingerprint(one) for one in stack]).astype(np.float32)
     for name, turn in _turns(turned).items():
         if name and common.any():
             # a mirrored copy is compared with the image as it is: the mean image is that of the turned side
-            other = _normed(np.stack([turn(one) for one in stack]) - common)
+            other = _normed((np.stack([turn(one) for one in stack]) - common) * own)
             other_prints = np.stack([fingerprint(turn(one)) for one in stack]).astype(np.float32)
         else:
             other, other_prints = rest, prints

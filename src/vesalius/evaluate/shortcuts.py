@@ -193,6 +193,7 @@ def exchange(labels: Ints, groups: Ints) -> Callable[[np.random.Generator], Ints
     Where every patient has one label, patients exchange it, whatever the number of their cases. Otherwise a patient
     takes over the labels of another one with equally many cases as a block: images of one patient stay alike.
     """
+    groups = np.unique(groups, return_inverse=True)[1]
     order = np.argsort(groups, kind="stable")
     firsts = np.unique(groups[order], return_index=True)[1]
     own = labels[order][firsts]

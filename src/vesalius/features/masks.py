@@ -24,6 +24,8 @@ __all__ = ["MaskFile", "chosen", "on_grid", "plain_segment", "read_mask_file"]
 HIGHEST_LABEL = 65_535
 MOST_COLOURS = 64
 """Values of a picture that is a mask; JPEG and scaling blur the edges of colours into many more."""
+MOST_LABELS = 500
+"""Labels of a volume that is a mask, its segments unnamed; atlases of the brain have up to about 300."""
 _ON_LATTICE = 0.01
 """Voxels by which a grid may miss the voxel centres of another and still be a part of it."""
 _COLOURS = ((230, 60, 60), (60, 160, 230), (90, 190, 90), (240, 190, 60), (170, 100, 210), (60, 200, 200))
@@ -157,8 +159,9 @@ def _labels(path: Path) -> Mask:
     beside = path.with_name(f"{stem_of(path)}.labels.json")
     named = segments_from_json(beside.read_bytes()) if beside.is_file() else {}
     present = [label for label in present_labels(array) if label]
-    if series[0].format == "raster" and len(present) > MOST_COLOURS:
-        raise _too_many(path, len(present))
+    most = MOST_COLOURS if series[0].format == "raster" else MOST_LABELS
+    if len(present) > most and not named:
+        raise _too_many(path, len(present), most)
     segments = {label: plain_segment(label) for label in present} | coloured | named
     kind = np.uint8 if max(segments, default=0) < 256 else np.uint16
     return Mask(array.astype(kind), volume.affine, volume.frame, volume.spacing, segments=segments)
@@ -178,7 +181,7 @@ def _from_colours(volume: Volume, path: Path) -> tuple[Any, dict[int, Segment]]:
     packed = colours.astype(np.int64) @ np.array([65536, 256, 1])
     known, labels = np.unique(packed, return_inverse=True)
     if len(known) > MOST_COLOURS:
-        raise _too_many(path, len(known))
+        raise _too_many(path, len(known), MOST_COLOURS)
     order = np.cumsum(known > 0) * (known > 0)
     segments = {}
     for colour, label in zip(known.tolist(), order.tolist(), strict=True):
@@ -188,12 +191,12 @@ def _from_colours(volume: Volume, path: Path) -> tuple[Any, dict[int, Segment]]:
     return order[labels.reshape(packed.shape)], segments
 
 
-def _too_many(path: Path, count: int) -> ImageContentError:
+def _too_many(path: Path, count: int, most: int) -> ImageContentError:
     return ImageContentError(
-        "the picture has soft edges or is no mask",
+        "this is an image and no mask, or a mask with soft edges",
         found=f"{path.name} with {count} values",
-        expected=f"at most {MOST_COLOURS}",
-        fix="threshold it first: vesalius segment range IN OUT --low 128",
+        expected=f"at most {most}",
+        fix="give the mask; threshold soft edges: vesalius segment range IN OUT --low 128",
     )
 
 
