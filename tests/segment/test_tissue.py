@@ -358,7 +358,12 @@ def test_icbm_template() -> None:
     array = np.asarray(image.dataobj).astype(np.float32)
     truth = np.array([3, 1, 2])[np.stack([1 - grey - white, grey, white]).argmax(axis=0)]
     truth[array <= 0] = 0
-    found = segment_tissue(Volume(array, TO_LPS @ image.affine, modality="MR"), QUICK)
+    found = segment_tissue(Volume(array, TO_LPS @ image.affine, modality="MR"))
     assert not found.skull_present
     assert dice(found.tissue.array, truth, 1) >= 0.94
     assert dice(found.tissue.array, truth, 2) >= 0.94
+    for row in tissue_volumes(found):
+        if row.unit == "mL" and row.value is not None:
+            assert row.low is not None
+            assert row.high is not None
+            assert row.high - row.low < 0.3 * row.value, row

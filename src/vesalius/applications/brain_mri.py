@@ -42,6 +42,9 @@ ENHANCED_WIDENING = 1.5
 """Factors on the half width of intervals. Thick slices: three simulated heads at 1 x 1 x 5 and 1 x 1 x 6 mm, whose grey
 and white matter moved by up to 12 % against 2 mm, all else by less than 7 %. Contrast agent: by judgement."""
 
+WIDE = 0.5
+"""Width of an interval, as a part of its middle, from which a volume is marked for caution. By judgement."""
+
 MONTAGE_SLICES = 12
 
 ANATOMY = Code("123037004", "SCT", "Anatomical Structure")
@@ -231,6 +234,9 @@ def _measurement(quantity: TissueQuantity, found: TissueSegmentation, seen: Head
     measured = quantity.value is not None
     reason = None if measured else Message("reason.skull_absent")
     present = row.mask != "intracranial" or found.skull_present
+    interval = _interval(quantity, _widening(seen, quantity.name))
+    if mark is Mark.GOOD and interval is not None and quantity.unit == "mL" and _is_wide(interval):
+        mark = Mark.CAUTION
     return Measurement(
         name=row.name,
         value=quantity.value,
@@ -240,10 +246,14 @@ def _measurement(quantity: TissueQuantity, found: TissueSegmentation, seen: Head
         mask=row.mask if present else "",
         segment=row.segment if present else "",
         site=row.site,
-        interval=_interval(quantity, _widening(seen, quantity.name)),
+        interval=interval,
         mark=mark if measured else Mark.POOR,
         reason=reason,
     )
+
+
+def _is_wide(interval: Interval) -> bool:
+    return interval.high - interval.low > WIDE * (interval.high + interval.low) / 2
 
 
 def _interval(quantity: TissueQuantity, widening: float) -> Interval | None:
