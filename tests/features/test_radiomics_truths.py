@@ -346,3 +346,43 @@ def test_mirrored_and_turned_pictures_measure_the_same_in_space(seed: int) -> No
             continue
         assert mirrored[tag] == pytest.approx(one[tag], rel=1e-9, abs=1e-9, nan_ok=True), tag
         assert turned[tag] == pytest.approx(one[tag], rel=1e-9, abs=1e-9, nan_ok=True), tag
+
+
+@pytest.mark.parametrize("distance", [1, 2])
+@pytest.mark.parametrize("highest", [3, 60])
+def test_neighbouring_levels_are_counted_as_by_shifting_the_array(distance: int, highest: int) -> None:
+    from vesalius.features.radiomics.levels import DIRECTIONS_3D, Levels
+
+    array = np.random.default_rng(5).integers(0, highest + 1, (9, 10, 11)).astype(np.uint8)
+    array[0, 0, 0] = highest
+    levels = Levels(array, highest, highest, distance)
+    padded = np.pad(array, distance)
+    for number, direction in enumerate(DIRECTIONS_3D):
+        other = np.roll(padded, [-distance * d for d in direction], axis=(0, 1, 2))
+        expected = np.zeros((highest + 1, highest + 1), dtype=np.int64)
+        np.add.at(expected, (padded, other), 1)
+        expected[0] = expected[:, 0] = 0
+        assert np.array_equal(levels.pairs[number], expected), direction
+
+
+def test_a_very_large_zone_beside_small_ones_keeps_its_size() -> None:
+    from vesalius.features.radiomics.matrices import Matrices
+
+    found = Matrices.counted(0, np.array([1, 2, 2, 1]), np.array([70_000, 3, 3, 5_000]), np.array([75_006]))
+    assert list(zip(found.level, found.column, found.count, strict=True)) == [(1, 5_000, 1), (1, 70_000, 1), (2, 3, 2)]
+
+
+def test_outer_vertices_have_the_convex_hull_of_the_whole_mesh() -> None:
+    from scipy.spatial import ConvexHull
+    from skimage.measure import marching_cubes
+
+    from vesalius.features.radiomics.mesh import outer_vertices
+
+    generator = np.random.default_rng(7)
+    for share in (0.02, 0.3, 0.9):
+        mask = generator.random((6, 9, 7)) < share
+        mask[2, 3:6, 2:4] = True
+        vertices = marching_cubes(np.pad(mask, 1).astype(np.float32), 0.5, method="lorensen")[0] - 1
+        whole, outer = ConvexHull(vertices), ConvexHull(outer_vertices(mask))
+        assert outer.volume == pytest.approx(whole.volume, rel=1e-6)
+        assert outer.area == pytest.approx(whole.area, rel=1e-6)

@@ -49,9 +49,9 @@ def radiomics(
     return measure(region, name, settings)
 
 
-def measure(region: Region, name: str, settings: Settings) -> RadiomicsTable:
-    """Return the features of a prepared region."""
-    parts = [part for _, part in _parts(region, settings)]
+def measure(region: Region, name: str, settings: Settings, *, hull: bool = True) -> RadiomicsTable:
+    """Return the features of a prepared region; without `hull` both densities of the convex hull are NaN."""
+    parts = [part for _, part in _parts(region, settings, hull)]
     values = np.concatenate(parts)
     values.flags.writeable = False
     return RadiomicsTable(name, _columns(settings), values, region.unit, settings)
@@ -77,13 +77,13 @@ def _columns(settings: Settings) -> tuple[tuple[Definition, str], ...]:
     return tuple(columns)
 
 
-def _parts(region: Region, settings: Settings) -> Iterator[tuple[Family, NDArray[np.float64]]]:
+def _parts(region: Region, settings: Settings, hull: bool) -> Iterator[tuple[Family, NDArray[np.float64]]]:
     """Yield the values of each family, its aggregations one after another."""
     levels: Levels | None = None
     if Family.HISTOGRAM in settings.families or MATRICES.intersection(settings.families):
         levels = discretise(region, settings.discretisation, settings.distance)
     zoned = _zoned(region, levels, settings) if levels is not None else {}
-    shape = morphology.morphology(region, settings.families)
+    shape = morphology.morphology(region, settings.families, hull=hull)
     for family in settings.families:
         if family in shape:
             yield family, shape[family]

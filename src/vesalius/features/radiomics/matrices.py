@@ -31,6 +31,8 @@ EMPHASES = (
 )
 """Order of the columns of `emphases`."""
 
+_NARROW = 1 << 10
+"""Columns from here on are numbered without gaps before they are counted."""
 _DENSE = 1 << 22
 """Codes up to this are counted in a dense array, wider ones sorted."""
 
@@ -65,14 +67,17 @@ class Matrices:
         weights: NDArray[np.float64] | None = None,
     ) -> Matrices:
         """Return the matrices of single observations, or of weighted ones."""
+        column, rare = _narrowed(column)
         wide = int(column.max(initial=0)) + 1
         high = int(level.max(initial=0)) + 1
-        code = level.astype(np.int64)
-        code += np.multiply(unit, high, dtype=np.int64)
-        code *= wide
-        code += column
         total = np.asarray(voxels, dtype=np.float64)
         units = total.size
+        kind: Any = np.uint16 if units * high * wide < 1 << 16 else np.int64
+        code: NDArray[Any] = level.astype(kind)
+        if units > 1:
+            code += np.multiply(unit, high, dtype=kind, casting="unsafe")
+        code *= kind(wide)
+        np.add(code, column, out=code, casting="unsafe")
         if units * high * wide <= max(_DENSE, 4 * code.size):
             dense = np.bincount(code, weights=weights)
             there = np.flatnonzero(dense)
@@ -82,6 +87,9 @@ class Matrices:
             count = np.asarray(number if weights is None else np.bincount(inverse, weights=weights), np.float64)
         rest, at = np.divmod(there, wide)
         which, grey = np.divmod(rest, high)
+        if rare.size:
+            beyond = at >= _NARROW
+            at[beyond] = rare[at[beyond] - _NARROW]
         return cls(units, which, grey, at, count, total)
 
     def merged(self, target: NDArray[np.int64], units: int) -> Matrices:
@@ -96,6 +104,17 @@ class Matrices:
             present, starts = first_of_each(self.unit)
             result[:, present] = np.add.reduceat(weights, starts, axis=1)
         return result
+
+
+def _narrowed(column: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return columns with those from `_NARROW` on numbered without gaps, and these: a few zones are very large."""
+    beyond = column >= _NARROW
+    rare = np.unique(column[beyond])
+    if rare.size == 0:
+        return column, rare
+    column = column.copy()
+    column[beyond] = np.searchsorted(rare, column[beyond]) + _NARROW
+    return column, rare
 
 
 def first_of_each(ordered: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

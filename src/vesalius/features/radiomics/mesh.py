@@ -94,22 +94,24 @@ def _cube_kinds(mask: NDArray[np.bool_]) -> NDArray[Any]:
 def outer_vertices(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return mesh vertices (slice, row, column) in voxels among which are all corners of the convex hull.
 
-    Along every line of voxels only the first and the last vertex can be a corner, and of these none that lies on or
-    inside the line between two neighbours on either side.
+    Vertices lie half a step from a voxel along an axis, so their hull is that of the voxels grown by an octahedron, and
+    each of its corners is half a step from a corner of the hull of the voxels. Of a line of voxels only both ends can
+    be one, and of these none that lies on or inside the line between two neighbours on either side.
     """
-    found = []
-    for axis, order in enumerate(((1, 2, 0), (0, 2, 1), (0, 1, 2))):
-        turned = mask.transpose(order)
-        there = turned.any(axis=2)
-        ends = np.stack([turned[:, :, ::-1].argmax(axis=2), turned.argmax(axis=2)])
-        # Distance of the surface from the middle of the line, the same way round for both ends.
-        height = np.where(there, turned.shape[2] / 2 - ends, -np.inf)
-        side, rows, columns = np.nonzero(_corners(height))
-        along = height[side, rows, columns]
-        place = np.where(side == 0, along, -along) + (turned.shape[2] - 1) / 2
-        points = np.empty((rows.size, 3))
-        points[:, order[0]], points[:, order[1]], points[:, axis] = rows, columns, place
-        found.append(points)
+    there = mask.any(axis=2)
+    ends = np.stack([mask.shape[2] - 1 - mask[:, :, ::-1].argmax(axis=2), mask.argmax(axis=2)])
+    # Both ends the same way round.
+    height = np.where(there, ends * np.array([1.0, -1.0])[:, np.newaxis, np.newaxis], -np.inf)
+    side, planes, rows = np.nonzero(_corners(height))
+    voxels = np.stack([planes, rows, ends[side, planes, rows]], axis=1)
+    outward = np.zeros((side.size, 3), dtype=np.int64)
+    outward[:, 2] = 1 - 2 * side
+    found = [voxels + outward / 2]
+    padded = np.pad(mask, 1)
+    for step in ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0)):
+        beside = voxels + np.array(step)
+        free = ~padded[tuple(beside.T + 1)]
+        found.append((voxels[free] + beside[free]) / 2)
     return np.concatenate(found)
 
 

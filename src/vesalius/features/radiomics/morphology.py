@@ -64,16 +64,9 @@ class _Body:
     axes: NDArray[np.float64]
 
     @classmethod
-    def of(cls, region: Region) -> _Body:
-        points = outer_vertices(region.morphology) * region.spacing_mm
-        if len(points) > _MANY_POINTS:
-            # Qhull takes half the time for points in no order.
-            points = points[np.random.default_rng(0).permutation(len(points))]
-        try:
-            hull = ConvexHull(points)
-            corners, size = points[hull.vertices], (float(hull.volume), float(hull.area))
-        except QhullError:
-            corners, size = points, (float("nan"), float("nan"))
+    def of(cls, region: Region, hull: bool) -> _Body:
+        corners = outer_vertices(region.morphology) * region.spacing_mm
+        corners, size = _convex_hull(corners) if hull else (corners, (math.nan, math.nan))
         centre, spread = _moments(region.morphology, region.spacing_mm)
         lengths, axes = np.linalg.eigh(spread)
         semi = 2 * np.sqrt(np.maximum(lengths, 0))[::-1]
@@ -85,18 +78,31 @@ class _Body:
         return [_over(part, whole) for body in bodies for part, whole in zip(own, body, strict=True)]
 
 
-def morphology(region: Region, families: tuple[Family, ...]) -> dict[Family, NDArray[np.float64]]:
+def _convex_hull(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[float, float]]:
+    """Return the corners of the convex hull, its volume and its area; all points and NaN for a flat body."""
+    if len(points) > _MANY_POINTS:
+        # Qhull takes half the time for points in no order.
+        points = points[np.random.default_rng(0).permutation(len(points))]
+    try:
+        found = ConvexHull(points)
+    except QhullError:
+        return points, (math.nan, math.nan)
+    return points[found.vertices], (float(found.volume), float(found.area))
+
+
+def morphology(region: Region, families: tuple[Family, ...], *, hull: bool = True) -> dict[Family, NDArray[np.float64]]:
     """Return the features of `FEATURES` for each morphological family that is wanted.
 
     Lengths are in mm. Volume and area are those of the marching-cubes mesh of the morphological mask; the approximate
-    volume counts its voxels. Intensities come from the intensity mask.
+    volume counts its voxels. Intensities come from the intensity mask. Without `hull` both densities of the convex
+    hull are NaN and it is not computed.
     """
     result = {}
     wanted = [family for family in FEATURES if family in families]
     if Family.AUTOCORRELATION in wanted:
         result[Family.AUTOCORRELATION] = np.array(moran_and_geary(region))
     if len(wanted) > len(result):
-        body = _Body.of(region)
+        body = _Body.of(region, hull or Family.ENCLOSING in wanted)
         if Family.MORPHOLOGY in wanted:
             result[Family.MORPHOLOGY] = _shape(region, body)
         if Family.ENCLOSING in wanted:
@@ -152,7 +158,7 @@ def _moments(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return centre in mm from the first voxel of the box, and the sample covariance of the voxel centres in mm2."""
     count = int(np.count_nonzero(mask))
-    planes = np.count_nonzero(mask, axis=0), np.count_nonzero(mask, axis=1), np.count_nonzero(mask, axis=2)
+    planes = [mask.view(np.uint8).sum(axis=axis, dtype=np.uint32).astype(np.int64) for axis in range(3)]
     where = [np.arange(n) * s for n, s in zip(mask.shape, spacing_mm, strict=True)]
     lines = planes[2].sum(axis=1), planes[2].sum(axis=0), planes[1].sum(axis=0)
     centre = np.array([line @ at for line, at in zip(lines, where, strict=True)]) / count
@@ -168,7 +174,10 @@ def _moments(
 
 def _weighted_centre(region: Region) -> NDArray[np.float64]:
     """Return the intensity-weighted centre in mm from the first voxel of the box."""
-    grey = np.where(region.intensity, region.image, 0)
+    if region.image.dtype.kind in "iu":
+        grey = np.multiply(region.image, region.intensity)
+    else:
+        grey = np.where(region.intensity, region.image, 0)
     rows = np.einsum("zyx->zy", grey, dtype=np.float64)
     columns = np.einsum("zyx->x", grey, dtype=np.float64)
     total = float(rows.sum())

@@ -68,21 +68,19 @@ def _differences(levels: Levels, planar: bool, lone_voxels: bool) -> tuple[NDArr
     sums = _box_sum(grey.astype(kind), axes, levels.distance).reshape(-1)
     counts = _box_sum((grey > 0).astype(np.min_scalar_type(-cube)), axes, levels.distance).reshape(-1)
     length = wide * (levels.array.shape[0] if planar else 1)
-    size, total = np.zeros(length, dtype=np.int64), np.zeros(length)
+    total = np.zeros(length)
+    code = levels.planes * wide + levels.at_places if planar else levels.at_places
+    size = np.bincount(code, minlength=length) if planar else levels.voxels_per_level.copy()
     for start in range(0, levels.places.size, _BLOCK):
         at = levels.places[start : start + _BLOCK]
-        own = levels.at_places[start : start + _BLOCK].astype(np.int64)
-        around = counts[at].astype(np.int64) - 1
-        with np.errstate(invalid="ignore", divide="ignore"):
-            difference = np.abs(own - (sums[at] - own) / around)
-        code = levels.planes[start : start + _BLOCK] * wide + own if planar else own
-        alone = around == 0
-        if lone_voxels:
-            difference[alone] = 0.0
-        elif alone.any():
-            code, difference = code[~alone], difference[~alone]
-        size += np.bincount(code, minlength=length)
-        total += np.bincount(code, weights=difference, minlength=length)
+        own, at_level = levels.at_places[start : start + _BLOCK], code[start : start + _BLOCK]
+        cells = counts.take(at)
+        # Times the cells, with the voxel itself in both: whole numbers stay small.
+        difference = np.abs(np.multiply(own, cells, dtype=kind) - sums.take(at))
+        if not lone_voxels and cells.min() == 1:
+            size -= np.bincount(at_level[cells == 1], minlength=length)
+        weights = np.divide(difference, np.maximum(cells - 1, 1), dtype=np.float64)
+        total += np.bincount(at_level, weights=weights, minlength=length)
     return size, total
 
 
@@ -163,16 +161,16 @@ def _dependent(levels: Levels, planar: bool, coarseness: int) -> NDArray[Any]:
     reach = levels.distance
     kind = np.uint8 if (2 * reach + 1) ** 3 < 256 else np.uint16
     flat = levels.flat
-    inside = flat > 0
     result: NDArray[Any] = np.ones(flat.size, dtype=kind)
     for offset in _offsets(levels, planar):
         one, other = flat[:-offset], flat[offset:]
         if coarseness == 0:
+            # Outside equals outside too, but is not read.
             depends = one == other
         else:
             depends = np.abs(np.subtract(one, other, dtype=np.int32)) <= coarseness
-            depends &= inside[offset:]
-        depends &= inside[:-offset]
+            depends &= levels.inside[offset:]
+            depends &= levels.inside[:-offset]
         result[:-offset] += depends
         result[offset:] += depends
     return result[levels.places]

@@ -11,7 +11,8 @@ from functools import lru_cache
 from vesalius.core.errors import UsageError
 from vesalius.core.mask import Mask
 from vesalius.core.volume import Volume
-from vesalius.features.radiomics.extract import radiomics
+from vesalius.features.radiomics.extract import measure
+from vesalius.features.radiomics.region import prepare, segment_label
 from vesalius.features.radiomics.settings import Aggregation, Discretisation, Family, FixedBinSize, Settings
 
 __all__ = ["pyradiomics_settings", "pyradiomics_values"]
@@ -171,7 +172,9 @@ def pyradiomics_values(
         VesaliusError: as for `radiomics`.
     """
     chosen = pyradiomics_settings() if settings is None else settings
-    table = radiomics(volume, mask, segment=segment, settings=chosen)
+    region = prepare(volume, mask, segment, chosen)
+    # PyRadiomics has no feature of the convex hull.
+    table = measure(region, mask.segments[segment_label(mask, segment)].name, chosen, hull=False)
     aggregation = chosen.aggregations[0]
     result = {}
     for name, tag in _names().items():

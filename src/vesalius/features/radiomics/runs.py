@@ -101,9 +101,10 @@ def _followed(levels: Levels, offsets: NDArray[np.int64], numbers: NDArray[np.in
         del equal
         return [_unrolled(levels, o, n, directions) for o, n in zip(offsets.tolist(), numbers.tolist(), strict=True)]
     stretches = [_single_voxels(levels, offsets.size, wide, planar=directions > 0), once]
-    twice = np.zeros_like(equal)
+    twice = np.empty_like(equal)
     for row, offset in enumerate(offsets.tolist()):
         np.logical_and(equal[row, :-offset], equal[row, offset:], out=twice[row, :-offset])
+        twice[row, -offset:] = False
     places = np.flatnonzero(twice)
     del twice
     code, rows = _coded(levels, places, offsets.size, planar=directions > 0)
@@ -129,10 +130,11 @@ def _followed(levels: Levels, offsets: NDArray[np.int64], numbers: NDArray[np.in
 def _equal(levels: Levels, offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return `[direction, place]`: whether a voxel of the mask and the next along the direction are equal."""
     flat = levels.flat
-    equal = np.zeros((offsets.size, flat.size), dtype=np.bool_)
+    equal = np.empty((offsets.size, flat.size), dtype=np.bool_)
     for row, offset in enumerate(offsets.tolist()):
         np.equal(flat[:-offset], flat[offset:], out=equal[row, :-offset])
-    equal &= flat > 0
+        equal[row, -offset:] = False
+    equal &= levels.inside
     return equal
 
 

@@ -1,7 +1,8 @@
 """The insonated area of an ultrasound picture without calipers, text, scale bars and borders.
 
-Burned-in marks are told from echoes by their vertical strokes: along a line of sight an echo is as thin as the pulse,
-but sideways it is as wide as the beam, so that a bright stroke a pixel or two wide does not come from tissue.
+Crosses, rows of letters and chains of dots do not occur in tissue. Other burned-in marks are told from echoes by their
+vertical strokes: along a line of sight an echo is as thin as the pulse, but sideways it is as wide as the beam, so that
+a bright stroke a pixel or two wide does not come from tissue.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ OPENING = 0.02
 LEAST_SECTOR = 0.05
 COLOURED = 0.25
 """A pixel whose colours lie this part of the range apart is an overlay: most sectors are grey."""
+FADED = 0.1
+"""And in the thin lines of a picture that holds such overlays."""
 WIDTHS = (2, 3, 5)
 """Distances in pixels at which both sides of a stroke are darker."""
 STROKE = 0.16
@@ -51,6 +54,26 @@ BRIGHT = 0.6
 RECTANGLE = 0.96
 """The upper half of the area fills this much of its box when a linear probe made it: shadows below are insonated."""
 LEAST_PIXELS = 5
+THIN = 9
+"""Strokes are thinner than this many pixels."""
+CROSS = 0.14
+"""Least contrast of a cross; in untouched tissue it is seldom above 0.1."""
+ARM = 4
+"""Length of a caliper's arm in pixels that is looked at."""
+FURTHEST = 8
+"""Largest distance in pixels at which neighbours are looked at."""
+FAINT = 0.5
+"""Contrast of strokes in a row of letters, as a part of that of a stroke alone."""
+LEAST_LETTERS = 5
+RANK = -6
+"""A dot is brighter than all but so many of the pixels around it."""
+DOT = 0.08
+"""Least contrast of a dot in a dotted line."""
+FURTHEST_DOT = 8.0
+"""Largest distance of two dots in pixels."""
+UNEVEN = 1.45
+"""Largest change of the step from dot to dot, in pixels."""
+LEAST_CHAIN = 10
 MOST_MARKS = 40
 
 
@@ -117,7 +140,15 @@ def _overlay(array: Array, spread: float) -> Yes:
     tint = float(np.median(apart[bright > 0.2 * spread])) if (bright > 0.2 * spread).any() else 0.0
     found = apart > COLOURED + tint
     # Doppler colours a region, an overlay lines and letters.
-    return np.asarray(found if found.mean() < 0.02 else np.zeros_like(found))
+    if found.mean() >= 0.02:
+        return np.zeros_like(found)
+    from scipy import ndimage
+
+    # Compression and smoothing make the colour of thin lines fade.
+    weak = apart > max(FADED, 1.5 * float(np.percentile(apart, 90)))
+    if found.any() and weak.mean() < 0.04:
+        found = np.asarray(weak)
+    return np.asarray(ndimage.binary_dilation(found, np.ones((3, 3))))
 
 
 def _insonated(grey: Array) -> Yes:
@@ -180,16 +211,27 @@ def _beside(grey: Array, area: Yes) -> Yes:
 
 
 def _marks(grey: Array, area: Yes, tolerance: float) -> Yes:
-    """Return bright marks in the area: those with strokes, the letters beside them, the dotted lines between them."""
+    """Return bright marks in the area: crosses, strokes with the letters beside them, rows of letters, dotted lines."""
     from scipy import ndimage
 
-    seeds, contrast = _strokes(grey, area, tolerance)
-    if not seeds.any():
-        return seeds
+    raised = ndimage.white_tophat(grey, size=(THIN, THIN))
+    loose = 2 ** (1 - 2 * tolerance)
+    found = _crosses(grey, raised, area, CROSS * loose)
+    seeds, contrast = _strokes(grey, area, STROKE * loose, GRAIN * loose)
+    if seeds.any():
+        found |= _stroked(grey, raised, seeds, contrast)
+    found |= _letters(grey, raised, area, loose)
+    found |= _chains(grey, raised, area, loose)
+    return np.asarray(ndimage.binary_dilation(found, np.ones((3, 3))))
+
+
+def _stroked(grey: Array, raised: Array, seeds: Yes, contrast: float) -> Yes:
+    """Return the bright parts that strokes belong to, with the letters beside them."""
+    from scipy import ndimage
+
     side = max(grey.shape)
-    size = max(5, round(MARK * side / 3) | 1)
-    raised = ndimage.white_tophat(grey, size=(size, size))
-    labels, _ = ndimage.label(raised > 0.55 * contrast, np.ones((3, 3)))
+    nearby = ndimage.maximum_filter(np.where(seeds, raised, 0), 15)
+    labels, _ = ndimage.label(raised > np.maximum(0.55 * contrast, 0.5 * nearby), np.ones((3, 3)))
     boxes = ndimage.find_objects(labels)
     near = ndimage.binary_dilation(seeds, iterations=max(3, round(MARK * side / 3)))
     found = np.zeros_like(seeds)
@@ -200,9 +242,145 @@ def _marks(grey: Array, area: Yes, tolerance: float) -> Yes:
         member = (labels[box] == label) & near[box]
         if np.count_nonzero(member) >= LEAST_PIXELS and _fits(grey[box], seeds[box] & member, side):
             found[box] |= member
-    found = _with_neighbours(found, labels, boxes, MARK * side)
-    found |= _dotted(found, raised, contrast)
-    return np.asarray(ndimage.binary_dilation(found, np.ones((3, 3))))
+    return _with_neighbours(found, labels, boxes, MARK * side)
+
+
+def _moved(array: Array, rows: int, columns: int) -> Array:
+    """Return the array's values so many pixels further down and right."""
+    padded = np.pad(array, FURTHEST, mode="reflect")
+    top, left = FURTHEST + rows, FURTHEST + columns
+    return np.asarray(padded[top : top + array.shape[0], left : left + array.shape[1]])
+
+
+def _crossing(grey: Array, diagonal: bool) -> Array:
+    """Return by how much the darkest of four arms is brighter than the brightest of the four fields between them."""
+    from scipy import ndimage
+
+    straight, slanted = [(0, 1), (0, -1), (1, 0), (-1, 0)], [(1, 1), (1, -1), (-1, 1), (-1, -1)]
+    arms, fields, away = (slanted, straight, 5) if diagonal else (straight, slanted, 3)
+    darkest = np.full(grey.shape, np.inf, np.float32)
+    for down, right in arms:
+        # Strokes of two pixels have no middle: either pixel beside it may be the brighter.
+        wide = ndimage.maximum_filter(grey, (1, 2) if diagonal else (3, 1) if down == 0 else (1, 3))
+        darkest = np.minimum(darkest, sum(_moved(wide, step * down, step * right) for step in range(1, ARM + 1)) / ARM)
+    smooth = ndimage.uniform_filter(grey, 3)
+    return np.asarray(darkest - np.max([_moved(smooth, away * down, away * right) for down, right in fields], axis=0))
+
+
+def _crosses(grey: Array, raised: Array, area: Yes, least: float) -> Yes:
+    """Return upright and slanted crosses: nothing in tissue has four thin arms of like length."""
+    from scipy import ndimage
+
+    found = np.zeros_like(area)
+    reach = max(8, round(MARK * max(grey.shape) / 2))
+    rows, columns = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    for diagonal in (False, True):
+        strips = (abs(abs(rows) - abs(columns)) <= 3) if diagonal else (np.minimum(abs(rows), abs(columns)) <= 2)
+        score = _crossing(grey, diagonal)
+        peaks = (score > least) & (ndimage.maximum_filter(score, 7) == score) & area
+        for row, column in np.argwhere(peaks)[: 4 * MOST_MARKS]:
+            box = (slice(max(0, row - reach), row + reach + 1), slice(max(0, column - reach), column + reach + 1))
+            strip = strips[box[0].start - row + reach :, box[1].start - column + reach :]
+            bright = raised[box] > 0.5 * score[row, column]
+            bright &= strip[: bright.shape[0], : bright.shape[1]]
+            labels, _ = ndimage.label(bright, np.ones((3, 3)))
+            middle = (slice(max(0, row - box[0].start - 2), row - box[0].start + 3),
+                      slice(max(0, column - box[1].start - 2), column - box[1].start + 3))  # fmt: skip
+            found[box] |= np.isin(labels, np.unique(labels[middle])[np.unique(labels[middle]) > 0])
+    return found
+
+
+def _letters(grey: Array, raised: Array, area: Yes, loose: float) -> Yes:
+    """Return rows of letters: fainter strokes are enough where several of like height stand side by side."""
+    from scipy import ndimage
+
+    seeds, _ = _strokes(grey, area, FAINT * STROKE * loose, FAINT * GRAIN * loose)
+    labels, _ = ndimage.label(seeds, np.ones((3, 3)))
+    boxes = [box for box in ndimage.find_objects(labels) if 2 <= box[0].stop - box[0].start <= MARK * max(grey.shape)]
+    found = np.zeros_like(area)
+    for group in _side_by_side(boxes):
+        if len(group) < LEAST_LETTERS:
+            continue
+        top, bottom = min(b[0].start for b in group), max(b[0].stop for b in group)
+        left, right = min(b[1].start for b in group), max(b[1].stop for b in group)
+        high = bottom - top
+        box = (slice(max(0, top - 3), bottom + 3), slice(max(0, left - high - 4), right + high + 4))
+        level = float(np.median([raised[b][labels[b] > 0].max() for b in group]))
+        found[box] |= raised[box] > 0.4 * level
+    return found
+
+
+def _side_by_side(boxes: list[Any]) -> list[list[Any]]:
+    """Return groups of boxes on one line, neighbours at most a letter apart."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    if not boxes:
+        return []
+    top, bottom, left, right = np.array([(b[0].start, b[0].stop, b[1].start, b[1].stop) for b in boxes]).T
+    height = bottom - top
+    overlap = np.minimum.outer(bottom, bottom) - np.maximum.outer(top, top)
+    gap = np.maximum.outer(left, left) - np.minimum.outer(right, right)
+    tallest = np.maximum.outer(height, height)
+    linked = (overlap >= 0.6 * tallest) & (gap <= np.clip(1.5 * tallest, 5, 12)) & (tallest >= 3)
+    _, group = connected_components(coo_array(linked), directed=False)
+    return [[boxes[i] for i in np.flatnonzero(group == g)] for g in np.unique(group)]
+
+
+def _chains(grey: Array, raised: Array, area: Yes, loose: float) -> Yes:
+    """Return dots that follow each other at like distances along a smooth line."""
+    from scipy import ndimage
+
+    ring = [(r, c) for r in range(-3, 4) for c in range(-3, 4) if 6 <= r * r + c * c <= 10]
+    # The dots before and behind lie on the ring too.
+    score = grey - np.sort([_moved(grey, r, c) for r, c in ring], axis=0)[RANK]
+    peaks = (score > DOT * loose) & (ndimage.maximum_filter(score, 3) == score) & area
+    labels, count = ndimage.label(peaks, np.ones((3, 3)))
+    found = np.zeros_like(area)
+    if count < LEAST_CHAIN:
+        return found
+    numbers = np.arange(1, count + 1)
+    spots = np.array(ndimage.center_of_mass(peaks, labels, numbers))
+    threes = _threes(spots, np.asarray(ndimage.maximum(score, labels, numbers)))
+    for row, column in np.round(spots[_linked(threes)]).astype(int):
+        box = (slice(max(0, row - 1), row + 2), slice(max(0, column - 1), column + 2))
+        found[box] |= raised[box] > 0.5 * raised[row, column]
+    return found
+
+
+def _threes(spots: Array, strength: Array) -> list[tuple[int, int, int]]:
+    """Return the dots of like contrast of which the middle one lies halfway between the others."""
+    from scipy.spatial import cKDTree
+
+    threes = []
+    for middle, near in enumerate(cKDTree(spots).query_ball_point(spots, FURTHEST_DOT)):
+        others = [n for n in near if n != middle]
+        for index, one in enumerate(others):
+            before = spots[middle] - spots[one]
+            for other in others[index + 1 :]:
+                uneven = np.hypot(*(spots[other] - spots[middle] - before))
+                values = strength[[one, middle, other]]
+                if uneven <= UNEVEN and np.hypot(*before) >= 2.5 and values.min() >= 0.4 * values.max():
+                    threes.append((one, middle, other))
+    return threes
+
+
+def _linked(threes: list[tuple[int, int, int]]) -> list[int]:
+    """Return the dots of long chains: two threes belong together where they share a pair of dots."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    pairs: dict[tuple[int, int], list[int]] = {}
+    for index, (one, middle, other) in enumerate(threes):
+        for pair in ((one, middle), (middle, other)):
+            pairs.setdefault((min(pair), max(pair)), []).append(index)
+    links = [(members[0], member) for members in pairs.values() for member in members]
+    if not links:
+        return []
+    graph = coo_array((np.ones(len(links)), tuple(np.array(links).T)), shape=(len(threes), len(threes)))
+    _, chain = connected_components(graph, directed=False)
+    chosen = [np.unique(np.array(threes)[chain == number]) for number in range(chain.max() + 1)]
+    return [int(dot) for dots in chosen if len(dots) >= LEAST_CHAIN for dot in dots]
 
 
 def _fits(grey: Array, strokes: Yes, side: int) -> bool:
@@ -216,12 +394,11 @@ def _fits(grey: Array, strokes: Yes, side: int) -> bool:
     return bool(longest <= MARK * side)
 
 
-def _strokes(grey: Array, area: Yes, tolerance: float) -> tuple[Yes, float]:
+def _strokes(grey: Array, area: Yes, wanted: float, grain: float) -> tuple[Yes, float]:
     """Return the middles of vertical strokes, and the contrast that was asked of them."""
     from scipy.ndimage import maximum_filter1d, minimum_filter1d
 
     seeds = np.zeros(grey.shape, bool)
-    wanted = STROKE * 2 ** (1 - 2 * tolerance)
     least = wanted
     for index, width in enumerate(WIDTHS):
         padded = np.pad(grey, ((0, 0), (width, width)), mode="edge")
@@ -229,7 +406,7 @@ def _strokes(grey: Array, area: Yes, tolerance: float) -> tuple[Yes, float]:
         steady = minimum_filter1d(maximum_filter1d(rise, 3, axis=1), width + 2, axis=0)
         inside = steady[area]
         speckle = float(np.percentile(inside, 90)) if inside.size else 0.0
-        limit = max(wanted, GRAIN * 2 ** (1 - 2 * tolerance) * speckle)
+        limit = max(wanted, grain * speckle)
         least = limit if index == 0 else min(least, limit)
         seeds |= (steady > limit) & (rise > limit) & area
     return seeds, least
@@ -249,35 +426,3 @@ def _with_neighbours(found: Yes, labels: Array, boxes: list[Any], reach: float) 
             if alike and gap <= 1.2 * height and box[1].stop - box[1].start <= reach:
                 result[box] |= labels[box] == label
     return result
-
-
-def _dotted(found: Yes, raised: Array, contrast: float) -> Yes:
-    """Return dotted lines between marks: brighter along the line than at either side of it."""
-    from scipy import ndimage
-    from skimage.draw import line
-
-    labels, count = ndimage.label(found, np.ones((3, 3)))
-    centres = [tuple(round(v) for v in c) for c in ndimage.center_of_mass(found, labels, np.arange(1, count + 1))]
-    centres = centres[:MOST_MARKS]
-    result = np.zeros_like(found)
-    for first, one in enumerate(centres):
-        for other in centres[first + 1 :]:
-            rows, columns = line(*one, *other)
-            if len(rows) < 12:
-                continue
-            middle = slice(len(rows) // 8, -(len(rows) // 8) or None)
-            along = _best_near(raised, rows[middle], columns[middle], 0)
-            beside = max(_best_near(raised, rows[middle], columns[middle], shift) for shift in (-4, 4))
-            if along > max(0.5 * contrast, 1.7 * beside):
-                result[rows, columns] = True
-    return np.asarray(ndimage.binary_dilation(result, np.ones((3, 3))) if result.any() else result)
-
-
-def _best_near(raised: Array, rows: Array, columns: Array, shift: int) -> float:
-    """Return the median over a line of the largest value within five pixels along it, shifted across by `shift`."""
-    from scipy.ndimage import maximum_filter1d
-
-    steep = abs(int(rows[-1]) - int(rows[0])) > abs(int(columns[-1]) - int(columns[0]))
-    row = np.clip(rows + (0 if steep else shift), 0, raised.shape[0] - 1)
-    column = np.clip(columns + (shift if steep else 0), 0, raised.shape[1] - 1)
-    return float(np.percentile(maximum_filter1d(raised[row, column], 5), 25))
