@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vesalius.cli.methods import COMMON, JSON_OPTION, LIST, SOURCE, Option, Verb, declared, group, taken
+from vesalius.cli.methods import COMMON, LIST, SOURCE, Option, Verb, declared, group, taken
+from vesalius.cli.options import Json
 from vesalius.cli.session import Answer, Flags, perform
 from vesalius.imaging.methods import METHODS, Method
 
@@ -66,7 +67,7 @@ def _chain() -> Callable[..., None]:
 
 
 def _list(
-    json: Annotated[bool, JSON_OPTION] = False,
+    json: Json = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No warnings.")] = False,
 ) -> None:
     """Every method with its parameters, units and defaults."""
@@ -97,7 +98,7 @@ def _compare(  # noqa: PLR0913 - one parameter per option of the command line
     spacing_mm: Annotated[
         str | None, typer.Option("--spacing-mm", metavar="S[,R,C]", help="Voxel size when IN does not tell it.")
     ] = None,
-    json: Annotated[bool, JSON_OPTION] = False,
+    json: Json = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no warnings.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show where a failure happened.")] = False,
 ) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from vesalius.cli.methods import HELP_NAMES, JSON_OPTION, Option, declared, taken
+from vesalius.cli.methods import HELP_NAMES, Option, declared, taken
+from vesalius.cli.options import Json, Quiet, Verbose
 from vesalius.cli.session import Answer, Flags, perform
 
 if TYPE_CHECKING:
@@ -35,9 +36,6 @@ ImageOf = Annotated[
     Path | None, typer.Option("--image", metavar="IMAGE", help="Image that the masks were drawn on; RTSTRUCT needs it.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace TABLE.")]
-Json = Annotated[bool, JSON_OPTION]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no warnings.")]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show where an internal failure happened.")]
 
 
 class Measurements(TyperGroup):

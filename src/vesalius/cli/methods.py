@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from vesalius.cli.options import Json, Quiet, Verbose
 from vesalius.cli.session import Answer, Flags, perform
 from vesalius.imaging.methods import Kind, Method, Parameter
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 LIST = "list"
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
-JSON_OPTION = typer.Option("--json", help="Print one JSON object on standard output, errors included.")
 Option = tuple[Any, Any]
 """Annotation and default of an argument of a command."""
 SOURCE: Option = (Annotated[Path, typer.Argument(metavar="IN", help="Image file, or folder of DICOM slices.")], ...)
@@ -44,12 +44,9 @@ COMMON: Mapping[str, Option] = {
 }
 """How images are read and OUT is replaced."""
 FLAGS: Mapping[str, Option] = {
-    "json": (Annotated[bool, JSON_OPTION], False),
-    "quiet": (Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no warnings.")], False),
-    "verbose": (
-        Annotated[bool, typer.Option("-v", "--verbose", help="Show where an internal failure happened.")],
-        False,
-    ),
+    "json": (Json, False),
+    "quiet": (Quiet, False),
+    "verbose": (Verbose, False),
 }
 _METAVARS = {Kind.NUMBER: "N", Kind.WHOLE: "N", Kind.WORD: "WORD", Kind.SEEDS: "PLACES", Kind.BOX: "CORNERS"}
 

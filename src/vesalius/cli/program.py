@@ -20,6 +20,7 @@ from vesalius.cli.enhance import app as enhance
 from vesalius.cli.ethics import app as ethics
 from vesalius.cli.features import app as features
 from vesalius.cli.keys import app as keys
+from vesalius.cli.options import Json, Quiet
 from vesalius.cli.segment import app as segment
 from vesalius.cli.session import (
     FAILED,
@@ -48,8 +49,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, errors included.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no warnings.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Log more; show where an internal failure happened.")]
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vesalius.cli.methods import COMMON, JSON_OPTION, LIST, SOURCE, Option, Verb, group
+from vesalius.cli.methods import COMMON, LIST, SOURCE, Option, Verb, group
+from vesalius.cli.options import Json
 from vesalius.cli.session import Answer, Flags, perform
 from vesalius.imaging.methods import Method
 from vesalius.segment.methods import FAMILIES, METHODS
@@ -53,7 +54,7 @@ def _answer(session: Session, method: str, typed: dict[str, str], options: dict[
 
 
 def _list(
-    json: Annotated[bool, JSON_OPTION] = False,
+    json: Json = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No warnings.")] = False,
 ) -> None:
     """Every method with its parameters, units and defaults."""

@@ -54,18 +54,26 @@ def bootstrap(
     Source: Efron 1987, doi:10.1080/01621459.1987.10478410.
     """
     members = _members(groups)
-    value = statistic(np.arange(len(np.asarray(groups))))
-    rng = np.random.default_rng(seed)
-    sample = [_defined(statistic, members, rng.integers(0, len(members), len(members))) for _ in range(draws)]
-    found = np.array([one for one in sample if np.isfinite(one)])
+    return _estimate(statistic, members, _resampled(statistic, members, draws, seed), draws, level)
+
+
+def _estimate(statistic: Statistic, members: Sequence[Ints], found: F64, draws: int, level: float) -> Estimate:
     if len(found) < draws / 2:
         raise LabelError(
             "the figure is defined in too few resamples for an interval",
             found=f"{len(found)} of {draws}",
             fix="more patients of the rarer label",
         )
+    value = statistic(np.arange(sum(len(one) for one in members)))
     low, high = _bca(value, found, _jackknife(statistic, members), level)
     return Estimate(value, low, high, level, len(members), len(found))
+
+
+def _resampled(statistic: Statistic, members: Sequence[Ints], draws: int, seed: int) -> F64:
+    """Return the figure of each resample of patients in which it is defined."""
+    rng = np.random.default_rng(seed)
+    sample = [_defined(statistic, members, rng.integers(0, len(members), len(members))) for _ in range(draws)]
+    return np.array([one for one in sample if np.isfinite(one)])
 
 
 def _members(groups: ArrayLike) -> list[Ints]:
@@ -132,11 +140,8 @@ def paired_bootstrap(
     def difference(cases: Ints) -> float:
         return first(cases) - second(cases)
 
-    estimate = bootstrap(difference, groups, draws=draws, level=level, seed=seed)
-    rng = np.random.default_rng(seed)
-    sample = np.array([_defined(difference, members, rng.integers(0, len(members), len(members)))
-                       for _ in range(draws)])  # fmt: skip
-    sample = sample[np.isfinite(sample)]
+    sample = _resampled(difference, members, draws, seed)
+    estimate = _estimate(difference, members, sample, draws, level)
     tail = (min((sample <= 0).sum(), (sample >= 0).sum()) + 1) / (len(sample) + 1)
     return Comparison(estimate.value, estimate.low, estimate.high, float(min(1.0, 2 * tail)), "paired bootstrap")
 

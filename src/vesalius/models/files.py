@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from vesalius.core.errors import LimitError, ReadError, TamperedError, UnsupportedError
+from vesalius.io.cohort.archive import member_headers
 
 CARD: Final = "card.yaml"
 GRAPH: Final = "graph.yaml"
@@ -98,20 +98,10 @@ def _is_pickle(path: Path) -> bool:
 
 def _is_plain_npz(path: Path) -> bool:
     """Return whether a zip holds nothing but arrays of numbers and text."""
-    from numpy.lib import format as npy
-
     try:
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                if not name.endswith(".npy"):
-                    return False
-                with archive.open(name) as stream:
-                    read = npy.read_array_header_1_0 if npy.read_magic(stream) == (1, 0) else npy.read_array_header_2_0
-                    if read(stream)[2].hasobject:
-                        return False
-    except (OSError, ValueError, zipfile.BadZipFile):
+        return not any(kind.hasobject for _, kind in member_headers(path).values())
+    except ReadError:
         return False
-    return True
 
 
 def _listed(path: Path, name: str) -> dict[str, str]:

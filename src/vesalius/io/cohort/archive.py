@@ -59,19 +59,34 @@ def _pair(path: Path, split: str) -> tuple[int, int] | None:
     return (images[0], labels[0]) if images and labels else None
 
 
-def member_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Return name -> shape of the arrays of an .npz, from their headers; {} when it is none."""
-    found: dict[str, tuple[int, ...]] = {}
+def member_headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[np.generic]]]:
+    """Return name -> (shape, type) of the arrays of an .npz, from their headers; nothing is unpickled.
+
+    Raises:
+        ReadError: no zip, or a member that is no array.
+    """
+    found = {}
     try:
         with zipfile.ZipFile(path) as archive:
             for name in archive.namelist():
+                if not name.endswith(".npy"):
+                    raise ValueError(name)
                 with archive.open(name) as stream:
                     version = npy.read_magic(stream)
                     reader = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-                    found[name.removesuffix(".npy")] = reader(stream)[0]
-    except (OSError, ValueError, zipfile.BadZipFile, KeyError):
-        return {}
+                    shape, _, kind = reader(stream)
+                    found[name.removesuffix(".npy")] = (shape, kind)
+    except (OSError, ValueError, zipfile.BadZipFile, KeyError) as error:
+        raise ReadError(f"{path} is no archive of arrays", found=type(error).__name__) from None
     return found
+
+
+def member_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return name -> shape of the arrays of an .npz; {} when it is none."""
+    try:
+        return {name: shape for name, (shape, _) in member_headers(path).items()}
+    except ReadError:
+        return {}
 
 
 def read_member(path: Path, name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
