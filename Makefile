@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
 
-.PHONY: help install demo test test-slow check bench docs lock clean
+.PHONY: help install demo recipe test test-slow check bench docs lock clean
 
 help:            ## list the verbs
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 16
@@ -33,6 +33,9 @@ install: $(VENV)/base ## set up .venv with the base install
 
 demo: $(VENV)/base $(VENV)/demo ## analyse a real brain MRI (the ICBM152 template) into ./demo-output
 	$(BIN)/python recipes/demo.py demo-output
+
+recipe: $(VENV)/base $(VENV)/dev ## train and judge a recipe: make recipe NAME=busi_breast_us [DATA=folder] [BUDGET=small]
+	$(BIN)/python recipes/run.py $(NAME) $(if $(DATA),--data $(DATA)) $(if $(BUDGET),--budget $(BUDGET))
 
 test: $(VENV)/base $(VENV)/dev ## pass the tests (slow ones apart)
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"

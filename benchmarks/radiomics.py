@@ -132,7 +132,7 @@ def compare(exponent: int, outline: str, python: str | None, repeat: int, folder
     path = folder / f"ball{exponent}.npz"
     image, mask = picture(exponent, outline)
     np.savez(path, image=image, mask=mask)
-    rounds = 1 if exponent == 6 else 3
+    rounds = 3
     times: dict[str, list[float]] = {"ours": [], "all": [], "peer": []}
     last: dict[str, dict[str, Any]] = {}
     for _ in range(rounds):

@@ -135,7 +135,7 @@ def main() -> None:
         return
     peer = environment(given.peer)
     if peer is None:
-        print("surface-distance could not be installed: no ratio")
+        print(f"surface-distance could not be installed: no ratio; give --peer, a Python that has {', '.join(NEEDS)}")
     pairs = {"organ 256^3": organ(), "cortex 256^3": cortex() if DATA.is_dir() else None}
     rows = [compare(name, pair, peer, given.rounds) for name, pair in pairs.items() if pair is not None]
     for row in rows:

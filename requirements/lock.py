@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SETS = {"base": [], "demo": ["demo"], "dev": ["demo", "ocr", "corpus", "test", "check", "bench"]}
+SETS = {"base": [], "demo": ["demo"], "dev": ["demo", "ocr", "corpus", "train", "networks", "openvino", "test", "check", "bench"]}
 """File stem -> extras."""
 
 
@@ -20,7 +20,9 @@ def pinned(requirements: list[str]) -> list[str]:
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"]
         subprocess.run([*command, "--report", report.name, *requirements], check=True)
         found = json.loads(Path(report.name).read_text())["install"]
-    return sorted((f"{i['metadata']['name']}=={i['metadata']['version']}" for i in found), key=str.lower)
+    # a local version such as +cpu names one index's build of the same release
+    pins = (f"{i['metadata']['name']}=={i['metadata']['version'].partition('+')[0]}" for i in found)
+    return sorted(pins, key=str.lower)
 
 
 def main() -> None:

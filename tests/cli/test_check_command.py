@@ -33,7 +33,9 @@ def test_errors_exit_1_and_the_report_is_written(tmp_path: Path, run: Run) -> No
     answer = called.answer
     assert answer["error"]["code"] == "incomplete"
     assert {one["kind"] for one in answer["data"]["findings"] if one["level"] == "error"} == {"duplicate_split"}
-    assert {path.name for path in out.iterdir()} == {"check.json", "check.en.html", "check.zh.html"}
+    assert {path.name for path in out.iterdir()} == {
+        "check.json", "shortcut-check.json", "check.en.html", "check.zh.html"
+    }  # fmt: skip
     told = json.loads((out / "check.json").read_text())
     assert told["schema"] == "vesalius.check/1"
     assert told["duplicates"][0] == {

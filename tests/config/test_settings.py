@@ -18,7 +18,7 @@ def home(tmp_path: Path) -> Path:
 
 def test_only_the_named_variables_exist() -> None:
     names = {"HOME", "LANGUAGE", "THREADS", "WORKERS", "LOG_LEVEL", "AUDIT"}
-    names |= {"AUDIT_HEAD", "PROJECT", "PURPOSE", "BREAK_GLASS"}
+    names |= {"RUNTIME", "AUDIT_HEAD", "PROJECT", "PURPOSE", "BREAK_GLASS"}
     assert set(variables()) == {f"VESALIUS_{name}" for name in names}
     assert all(field.description for field in Settings.model_fields.values())
 

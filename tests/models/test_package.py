@@ -6,6 +6,7 @@ import json
 import pickle
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,9 @@ from vesalius.core.errors import (
     UnsupportedError,
     UsageError,
 )
-from vesalius.models import files
+from vesalius.models import files, release
 from vesalius.models.card import Approval, Card, Energy, Metric, OperatingPoint, TrainingData, missing, read_card
-from vesalius.models.package import open_package, pack, write_package
+from vesalius.models.package import Parts, open_package, pack, write_package
 from vesalius.models.trust import TrustStore, read_store, trust
 
 COMPLETE = CARD.model_copy(
@@ -135,15 +136,52 @@ def test_a_zip_that_leaves_its_folder(maker: Maker) -> None:
         open_package(maker.folder / "z.vesalius")
 
 
-def test_signed_by_a_trusted_key_is_released(maker: Maker) -> None:
+def signed_off(folder: Path, parts: Parts, key: keys.Key, standing: str = "met") -> Parts:
+    """Return the parts with the record of a review that a person signed."""
+    write_package(folder, parts, force=True)
+    subject = release.subject_of(folder, parts.card)
+    said = release.Statement(kind="sign-off", name="Ada Chen", role="radiologist", subject=subject, time="2026-01-01",
+                             text="I looked at every item.", key=key.id)  # fmt: skip
+    signature = keys.sign(key, said.message(), purpose=release.PURPOSE)
+    statement = {"statement": said.model_dump(mode="json"), "public": key.public().public.hex()}
+    record = {"review": {"items": [{"id": "all", "standing": standing}]},
+              "statements": [{**statement, "signature": signature.hex()}]}  # fmt: skip
+    return replace(parts, files={**parts.files, release.RELEASE: json.dumps(record).encode()})
+
+
+def test_signed_and_reviewed_is_released(maker: Maker) -> None:
     home, key_file = maker.folder / "home", maker.folder / "k"
     key = keys.create("signing", key_file)
-    write_package(maker.folder / "p", maker.parts(COMPLETE), key=key)
+    parts = signed_off(maker.folder / "p", maker.parts(COMPLETE), key)
+    write_package(maker.folder / "p", parts, key=key, force=True)
     with open_package(maker.folder / "p", trust=read_store(home)) as package:
         assert (package.status, package.reason, package.signature.key_id) == ("draft", "untrusted", key.id)
+        assert package.watermark
     trust(home, keys.public_path(key_file))
     with open_package(maker.folder / "p", trust=read_store(home)) as package:
-        assert (package.status, package.reason) == ("released", "")
+        assert (package.status, package.reason, package.watermark) == ("released", "", "")
+
+
+@pytest.mark.parametrize(("change", "reason"), [
+    ("absent", "no record of a review"), ("failed", "did not pass the gate"), ("damaged", "is damaged"),
+    ("other", "about another package"), ("stranger", "not trusted here"),
+])  # fmt: skip
+def test_released_without_a_review_that_holds_is_a_draft(maker: Maker, change: str, reason: str) -> None:
+    key, stranger = keys.create("signing", maker.folder / "k"), keys.create("signing", maker.folder / "s")
+    person = stranger if change == "stranger" else key
+    folder = maker.folder / "p"
+    parts = signed_off(folder, maker.parts(COMPLETE), person, "failed" if change == "failed" else "met")
+    if change == "absent":
+        parts = maker.parts(COMPLETE)
+    if change == "damaged":
+        parts = replace(parts, files={**parts.files, release.RELEASE: b"[]"})
+    if change == "other":
+        parts = replace(parts, card=COMPLETE.model_copy(update={"title": "Another"}))
+    write_package(folder, parts, key=key, force=True)
+    with open_package(folder, trust=TrustStore({key.id: key.public()})) as package:
+        assert package.status == "draft"
+        assert package.reason.startswith("review: ")
+        assert reason in package.reason
 
 
 def test_unsigned_is_a_draft_and_our_own_is_not(maker: Maker) -> None:

@@ -86,7 +86,8 @@ def _summary_answer(summary: Summary, wish: Wish) -> Answer:
         "analyses": [_row_data(row, summary) for row in summary.rows],
     }
     error = summary.error(strict=wish.strict)
-    return Answer(data, lambda console: _show(console, summary), warnings, error)
+    touched = tuple(dict.fromkeys(("study", row.key) for row in summary.rows))
+    return Answer(data, lambda console: _show(console, summary), warnings, error, touched)
 
 
 def _row_data(row: Row, summary: Summary) -> dict[str, Any]:

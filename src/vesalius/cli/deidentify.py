@@ -36,7 +36,7 @@ def deidentify(  # noqa: PLR0913 - one parameter per option of the command line
     without: Annotated[
         list[str] | None, typer.Option("--without", metavar="NAME", help="Leave an option out. Repeatable.")
     ] = None,
-    deface: Annotated[bool, typer.Option("--deface", help="Remove the face from CT and MR of heads.")] = False,
+    deface: Annotated[bool, typer.Option("--deface", help="Remove face and ears from CT and MR of heads.")] = False,
     no_face: Annotated[
         str, typer.Option("--no-face", metavar="REASON", help="Why heads show no face; recorded in every file.")
     ] = "",
@@ -56,6 +56,8 @@ def deidentify(  # noqa: PLR0913 - one parameter per option of the command line
 
       vesalius deidentify dicom/ clean/ --key study.key --dry-run
 
+      vesalius deidentify dicom/ clean/ --key study.key --deface
+
       vesalius deidentify dicom/ clean/ --key study.key --no-face "skull-stripped"
 
     A run that was stopped goes on with the same command. OUT.report/ says what was done with every file.
@@ -63,13 +65,11 @@ def deidentify(  # noqa: PLR0913 - one parameter per option of the command line
 
     def body(session: Session) -> Answer:
         from vesalius.pipeline.deidentify import Request
-        from vesalius.pipeline.deidentify.request import refuse_defacing
         from vesalius.privacy import choose
 
         chosen = choose(profile, option or (), without or ())
-        if deface:
-            refuse_defacing()
-        request = Request(source, out, _pseudonyms(key, passphrase_file), chosen, no_face.strip(), dry_run, force)
+        secret = _pseudonyms(key, passphrase_file)
+        request = Request(source, out, secret, chosen, no_face.strip(), dry_run, force, deface=deface)
         return _answer(session, request)
 
     raise typer.Exit(perform("deidentify", Flags(json, quiet, verbose, {"workers": workers}), body))
@@ -103,6 +103,7 @@ def _answer(session: Session, asked: Request) -> Answer:
         "key": request.pseudonyms.key_id,
         "profile": request.profile.name,
         "options": sorted(request.profile.options),
+        "deface": request.deface,
         "files": len(summary.lines),
         "patients": summary.patients,
         "results": counts,

@@ -26,7 +26,9 @@ app = noun(
     "vesalius ethics review PACKAGE --technical-file DIR  ·  "
     "vesalius ethics sign PACKAGE OUT --key FILE --name NAME --role ROLE --text TEXT [--waive ITEM]",
 )
-PackageArgument = Annotated[Path, typer.Argument(metavar="PACKAGE", help="A model package: folder or .vesalius.")]
+PackageArgument = Annotated[
+    Path, typer.Argument(metavar="PACKAGE", help="A model package: folder, .vesalius, or a name of the store.")
+]
 SigningKey = Annotated[str, typer.Option("--key", metavar="KEY", help="Your signing key: a file, or env:NAME.")]
 LICENCES = ("research", "unclear")
 """A review looks at a package and runs nothing: every class of licence is opened."""
@@ -133,10 +135,9 @@ def sign(  # noqa: PLR0913 - one parameter per option of the command line
 
 
 def _opened(package: Path, session: Session) -> Package:
-    from vesalius.models.package import open_package
-    from vesalius.models.trust import read_store
+    from vesalius.models.store import open_named
 
-    return open_package(package, trust=read_store(session.settings.home), accept_licence=LICENCES)
+    return open_named(session.settings.home, package, accept_licence=LICENCES)
 
 
 def _judgement(session: Session, cohort: Path | None) -> Judgement | None:

@@ -13,6 +13,17 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on sta
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no warnings.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show where an internal failure happened.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace OUT.")]
+PackageName = Annotated[
+    str,
+    typer.Argument(metavar="PACKAGE", help="Folder, .vesalius file, or a name of `models list`: NAME, NAME@VERSION."),
+]
+AcceptLicence = Annotated[
+    list[str] | None,
+    typer.Option("--accept-licence", metavar="CLASS", help="Use weights of this class: research, unclear. Repeatable."),
+]
+Runtime = Annotated[
+    str | None, typer.Option("--runtime", metavar="NAME", help="auto, onnxruntime, openvino or torch; auto else.")
+]
 PassphraseFile = Annotated[
     Path | None,
     typer.Option(

@@ -18,9 +18,13 @@ from vesalius.cli.deidentify import deidentify
 from vesalius.cli.encrypt import decrypt, encrypt
 from vesalius.cli.enhance import app as enhance
 from vesalius.cli.ethics import app as ethics
+from vesalius.cli.evaluate import evaluate
 from vesalius.cli.features import app as features
 from vesalius.cli.keys import app as keys
+from vesalius.cli.models import app as models
 from vesalius.cli.options import Json, Quiet
+from vesalius.cli.package import package
+from vesalius.cli.predict import predict
 from vesalius.cli.segment import app as segment
 from vesalius.cli.session import (
     FAILED,
@@ -36,6 +40,7 @@ from vesalius.cli.session import (
     stop_early,
 )
 from vesalius.cli.split import split
+from vesalius.cli.train import train
 
 app = typer.Typer(
     name="vesalius",
@@ -222,9 +227,14 @@ app.add_typer(segment, name="segment")
 app.add_typer(features, name="features")
 app.command()(check)
 app.command()(split)
+app.command()(evaluate)
+app.command()(train)
 app.command()(deidentify)
 app.command()(encrypt)
 app.command()(decrypt)
+app.command()(package)
+app.command()(predict)
+app.add_typer(models, name="models")
 app.add_typer(keys, name="keys")
 app.add_typer(consent, name="consent")
 app.add_typer(audit, name="audit")

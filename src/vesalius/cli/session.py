@@ -23,6 +23,12 @@ SCHEMA = "vesalius.cli/1"
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 GIVEN: ContextVar[tuple[str, ...]] = ContextVar("GIVEN", default=())
 """The words of the command line."""
+EXTRAS = {
+    **dict.fromkeys(("sklearn", "skl2onnx", "onnxmltools", "onnx", "xgboost", "codecarbon", "tensorboardX"), "train"),
+    **dict.fromkeys(("torch", "monai", "einops", "safetensors"), "networks"),
+    "openvino": "openvino",
+}
+"""Module -> the extra of `pyproject.toml` that brings it."""
 WIDTH = 140
 """Columns of a table when standard output is no terminal."""
 
@@ -128,6 +134,10 @@ def stop_early(arguments: list[str], error: dict[str, str], code: int) -> int:
 def missing(error: ModuleNotFoundError) -> dict[str, str]:
     """Return the `error` object for a package that is gone; nothing more is imported for it."""
     name = (error.name or "").partition(".")[0]
+    if name in EXTRAS:
+        fix = f"pip install 'vesalius[{EXTRAS[name]}]', or the package itself"
+        message = f"this needs the extra {EXTRAS[name]}, which is not installed"
+        return {"code": "missing_dependency", "message": message, "found": name, "expected": "", "fix": fix}
     fix = "vesalius doctor lists what is missing; make install, or pip install --force-reinstall vesalius, mends it"
     message = "a package of the base install is missing"
     return {"code": "missing_dependency", "message": message, "found": name, "expected": "", "fix": fix}

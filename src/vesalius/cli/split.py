@@ -101,15 +101,28 @@ def _answer(session: Session, wish: Wish) -> Answer:
     if wish.out.suffix.lower() != ".csv":
         raise UsageError("the divided table is CSV", found=str(wish.out), expected="a name that ends with .csv")
     new_file(wish.out, wish.force)
-    cohort = wish.source.read()
+    cohort, left_out, told = _permitted(session, wish.source.read())
     options = _options(cohort, wish)
     pairs, warnings = _pairs(session, cohort, wish)
     made = divide(cohort, options, duplicates=pairs)
     write_cohort(made.cohort, wish.out)
     rows = _counts(made.cohort)
     data = {"file": str(wish.out), "cases": len(cohort), "groups": int(made.groups.max()) + 1, "copies": len(pairs),
-            "counts": rows}  # fmt: skip
-    return Answer(data, lambda console: _show(console, rows, str(wish.out)), (*made.warnings, *warnings))
+            "left_out": left_out, "counts": rows}  # fmt: skip
+    return Answer(data, lambda console: _show(console, rows, str(wish.out)), (*made.warnings, *warnings, *told))
+
+
+def _permitted(session: Session, cohort: Cohort) -> tuple[Cohort, dict[str, int], tuple[str, ...]]:
+    """Return the cases that may be trained on, how many may not and why, and what to warn of."""
+    from vesalius.train.consent import permitted
+
+    if not cohort.has("basis"):
+        return cohort, {}, ("no case states on what basis it may be used: vesalius train will refuse; see --basis",)
+    allowed = permitted(cohort, session.settings.home)
+    if not allowed.left_out:
+        return cohort, {}, ()
+    told = ", ".join(f"{reason} {count}" for reason, count in allowed.left_out.items())
+    return cohort.take(allowed.rows), dict(allowed.left_out), (f"cases left out: {told}",)
 
 
 def _options(cohort: Cohort, wish: Wish) -> SplitOptions:

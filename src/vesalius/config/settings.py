@@ -30,6 +30,9 @@ class Preferences(BaseModel):
     threads: int = Field(2, ge=1, le=256, description="threads per study; results do not depend on it")
     workers: int = Field(1, ge=1, le=256, description="studies analysed at the same time")
     log_level: Literal["debug", "info", "warning", "error"] = Field("warning", description="what is logged on stderr")
+    runtime: Literal["auto", "onnxruntime", "openvino", "torch"] = Field(
+        "auto", description="what computes the networks of a model package; auto: what its card measured as fastest"
+    )
     audit: bool = Field(False, description="write an audit trail under VESALIUS_HOME/audit")
     audit_head: Path | None = Field(None, description="the signed head of the audit trail, kept apart from it")
     project: Path | None = Field(None, description="access file of the project in which commands act")

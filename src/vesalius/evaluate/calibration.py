@@ -181,7 +181,8 @@ def best_map(truth: ArrayLike, probabilities: ArrayLike, groups: ArrayLike, *, s
         for k in np.unique(fold):
             if fit is not None and len(set(numbers[fold != k].tolist())) == p.shape[1]:
                 out[fold == k] = fit(numbers[fold != k], p[fold != k])(p[fold == k])
-        losses[name] = log_loss(numbers, np.clip(out, 1e-4, 1))
+        out = np.clip(out, 1e-4, 1)
+        losses[name] = log_loss(numbers, out / out.sum(axis=1, keepdims=True))
     name = min(losses, key=lambda one: losses[one] + (0.0 if one == "" else 1e-4))
     chosen = fits[name]
     return CalibrationMap("", {}) if chosen is None else chosen(numbers, p)

@@ -121,6 +121,8 @@ def _turns(turned: bool) -> dict[str, Callable[[F32], F32]]:
         "turned 90": lambda image: np.rot90(image, 1),
         "turned 180": lambda image: image[::-1, ::-1],
         "turned 270": lambda image: np.rot90(image, 3),
+        "rows as columns": lambda image: image.T,
+        "columns as rows": lambda image: image[::-1, ::-1].T,
     }
 
 

@@ -65,7 +65,7 @@ def _estimate(statistic: Statistic, members: Sequence[Ints], found: F64, draws: 
             fix="more patients of the rarer label",
         )
     value = statistic(np.arange(sum(len(one) for one in members)))
-    low, high = _bca(value, found, _jackknife(statistic, members), level)
+    low, high = bca(value, found, _jackknife(statistic, members), level)
     return Estimate(value, low, high, level, len(members), len(found))
 
 
@@ -100,7 +100,8 @@ def _jackknife(statistic: Statistic, members: Sequence[Ints], most: int = 400) -
     return np.array([one for one in found if np.isfinite(one)])
 
 
-def _bca(value: float, sample: F64, jackknife: F64, level: float) -> tuple[float, float]:
+def bca(value: float, sample: F64, jackknife: F64, level: float) -> tuple[float, float]:
+    """Return the bias-corrected and accelerated ends of a figure from its resamples and its jackknife."""
     from scipy.special import ndtr, ndtri
 
     below = ((sample < value).sum() + 0.5 * (sample == value).sum()) / len(sample)

@@ -284,7 +284,7 @@ def chosen(masks: Sequence[Mask], wanted: Sequence[str] = ()) -> list[tuple[Mask
                 "the mask is empty: no voxel has a label",
                 found=names or "all voxels 0",
                 expected="at least one voxel above 0",
-                fix="check the segmentation",
+                fix="check that this is the mask and that its segmentation found something, or leave the case out",
             )
         return there
     result = []
@@ -292,6 +292,11 @@ def chosen(masks: Sequence[Mask], wanted: Sequence[str] = ()) -> list[tuple[Mask
         hits = [(mask, label) for mask, label in known if name in (mask.segments[label].name, str(label))]
         if not hits:
             names = ", ".join(f"{label} {mask.segments[label].name}" for mask, label in known)
-            raise LabelError("no such segment in the mask", found=name, expected=names or "no label at all")
+            raise LabelError(
+                "no such segment in the mask",
+                found=name,
+                expected=names or "no label at all",
+                fix="name one of them by label or name (--segment), or another mask",
+            )
         result += hits
     return result

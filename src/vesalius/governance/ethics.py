@@ -10,12 +10,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vesalius.core.errors import AccessError, ReadError, TamperedError, VesaliusError
+from vesalius.core.errors import AccessError, VesaliusError
 from vesalius.governance import statements
-from vesalius.governance.statements import RELEASE, Signed
 from vesalius.models.card import Card, Metric, missing
 from vesalius.models.files import CARD, CONFIG, GOLDEN, GRAPH, HASHES, SIGNATURE, hash_file
 from vesalius.models.package import Package, Parts, write_package
+from vesalius.models.release import RELEASE, Signed, check_record
 from vesalius.models.trust import TrustStore
 
 if TYPE_CHECKING:
@@ -139,20 +139,7 @@ def check_release(package: Package, trust: TrustStore) -> tuple[Signed, ...]:
         ReadError: the package holds no record of a review.
         TamperedError: the record is of another package, was not passed, or has no sign-off that holds.
     """
-    path = package.folder / RELEASE
-    if not path.is_file():
-        raise ReadError(f"{package.name} holds no record of a review", expected=RELEASE, fix="vesalius ethics review")
-    subject = statements.subject_of(package)
-    try:
-        record = json.loads(path.read_bytes())
-        items, given = record["review"]["items"], record["statements"]
-        passed = all(item["standing"] in (Standing.MET, Standing.WAIVED) for item in items)
-    except (ValueError, KeyError, TypeError):
-        raise TamperedError(f"{RELEASE} of {package.name} is damaged") from None
-    signed = tuple(statements.check(one, RELEASE, subject=subject, trust=trust) for one in given)
-    if not passed or not items or not any(one.statement.kind == "sign-off" for one in signed):
-        raise TamperedError(f"{package.name} did not pass the gate", expected="every item met, and a sign-off")
-    return signed
+    return check_record(package.folder, package.card, trust)
 
 
 def _complete(card: Card) -> Item:

@@ -107,7 +107,7 @@ def between(name: str, value: float, low: float, high: float, unit: str = "", *,
             f"{name} is out of range",
             found=f"{number:g} {unit}".strip(),
             expected=f"{limits} {unit}".strip(),
-            fix=f"give another {name}",
+            fix=f"give {name} {limits}".strip(),
         )
     return number
 

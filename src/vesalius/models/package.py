@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from vesalius.core.errors import LicenceError, OutputExistsError, ReadError, UsageError
+from vesalius.core.errors import LicenceError, OutputExistsError, ReadError, UsageError, VesaliusError
 from vesalius.io.archive import is_zip, unpack_zip
 from vesalius.io.atomic import folder_beside, output_errors, sync_folder, write_bytes, write_text, writing
 from vesalius.keys import Key
@@ -18,9 +18,11 @@ from vesalius.models import files
 from vesalius.models.card import Card, card_text, missing, read_card
 from vesalius.models.golden import GoldenCase, golden_bytes, read_golden
 from vesalius.models.graph import Graph, graph_text, read_graph
+from vesalius.models.release import check_record
 from vesalius.models.trust import Signature, TrustStore, check_signature, sign_folder
 
 SUFFIX = ".vesalius"
+WATERMARK = "DRAFT: made with a model that is not released"
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +32,7 @@ class Package:
     Args:
         digest: SHA-256 of `hashes.json`: names exactly these files.
         status: "released", or "draft": then everything it gives carries a watermark.
-        reason: why it is a draft, "" when it is not.
+        reason: why it is a draft ("card", "unsigned", "untrusted", or "review: ..."), "" when it is not.
     """
 
     name: str
@@ -50,6 +52,11 @@ class Package:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Remove what was unpacked."""
         self.close()
+
+    @property
+    def watermark(self) -> str:
+        """Return what everything that a draft gives must carry, "" for a released package."""
+        return WATERMARK if self.status == "draft" else ""
 
     def close(self) -> None:
         """Remove what was unpacked; the package cannot be used any more."""
@@ -126,7 +133,7 @@ def _opened(
     _check_parts(card, graph, listed)
     digest = files.hash_file(folder / files.HASHES)
     signature = check_signature(folder, trust, path.name)
-    status, reason = _status(card, signature, digest, trust)
+    status, reason = ("released", "") if _own(card, digest, trust) else _status(card, signature, folder, trust)
     if card.licence != "open" and card.licence not in accepted and digest not in trust.wheel:
         raise LicenceError(
             f"the weights of {card.name} are for use under conditions",
@@ -155,15 +162,23 @@ def _check_parts(card: Card, graph: Graph, listed: Mapping[str, str]) -> None:
         )
 
 
-def _status(card: Card, signature: Signature, digest: str, trust: TrustStore) -> tuple[str, str]:
+def _own(card: Card, digest: str, trust: TrustStore) -> bool:
+    return card.status == "released" and digest in trust.wheel
+
+
+def _status(card: Card, signature: Signature, folder: Path, trust: TrustStore) -> tuple[str, str]:
     if card.status == "draft":
         return "draft", "card"
-    if digest in trust.wheel or signature.trusted:
-        return "released", ""
-    return "draft", "untrusted" if signature.key_id else "unsigned"
+    if not signature.trusted:
+        return "draft", "untrusted" if signature.key_id else "unsigned"
+    try:
+        check_record(folder, card, trust)
+    except VesaliusError as error:
+        return "draft", f"review: {error.message}"
+    return "released", ""
 
 
-def write_package(target: Path, parts: Parts, *, key: Key | None = None, force: bool = False) -> str:
+def write_package(target: str | Path, parts: Parts, *, key: Key | None = None, force: bool = False) -> str:
     """Write a package, a folder or (`.vesalius`) a zip, whole or not at all; return its digest.
 
     The same parts give the same bytes.
@@ -174,6 +189,7 @@ def write_package(target: Path, parts: Parts, *, key: Key | None = None, force: 
         ReadError: parts that do not fit each other.
         UnsupportedError: a file that a package must not hold.
     """
+    target = Path(target)
     if target.exists() and not force:
         raise OutputExistsError("the package exists", found=str(target), fix="another name, or --force")
     with folder_beside(target) as temporary:

@@ -36,7 +36,7 @@ class Signature:
 
 
 def read_store(home: Path) -> TrustStore:
-    """Return the keys under VESALIUS_HOME/trust.
+    """Return the keys under VESALIUS_HOME/trust, and the digests of the packages that came with the program.
 
     Raises:
         KeyFileError: a file there is no public signing key.
@@ -44,7 +44,15 @@ def read_store(home: Path) -> TrustStore:
     """
     folder = home / "trust"
     found = [keys.load_public(one, kind="signing") for one in sorted(folder.glob("*.pub"))] if folder.is_dir() else []
-    return TrustStore({one.id: one for one in found})
+    return TrustStore({one.id: one for one in found}, shipped_digests())
+
+
+def shipped_digests() -> frozenset[str]:
+    """Return the digests of the packages that came with the program."""
+    listed = Path(__file__).parent / "shipped" / "digests.txt"
+    if not listed.is_file():
+        return frozenset()
+    return frozenset(line.split()[0] for line in listed.read_text(encoding="ascii").splitlines() if line.strip())
 
 
 def trust(home: Path, key_file: Path) -> keys.PublicKey:

@@ -17,7 +17,7 @@ from vesalius.io.dicom.values import quiet, text
 from vesalius.privacy import heads, marks, writing
 from vesalius.privacy.dates import zone_offset
 from vesalius.privacy.known import Known, collect
-from vesalius.privacy.outcome import PixelCleaner, Report, Settings, Subject
+from vesalius.privacy.outcome import FaceAnswer, PixelCleaner, Report, Settings, Subject
 from vesalius.privacy.profile import Option, Profile
 from vesalius.privacy.rules import Cleaner
 from vesalius.privacy.sweep import Needles, needles
@@ -25,6 +25,8 @@ from vesalius.privacy.values import Values
 
 ENCAPSULATED: Final = "1.2.840.10008.5.1.4.1.1.104."
 """Encapsulated PDF, CDA, STL, OBJ and MTL: documents that are dropped whole."""
+VOICE: Final = "1.2.840.10008.5.1.4.1.1.9.4."
+"""Basic voice and general audio: a voice tells who speaks, and what it says cannot be cleaned."""
 NAMELESS: Final = "\0"
 """What the identity of an object without a PatientID begins with."""
 TEXT_PRONE: Final = frozenset(
@@ -53,8 +55,8 @@ class Cleaned:
 
 
 def is_document(sop_class: str) -> bool:
-    """Return whether objects of a class are documents of free text and layout, which are dropped."""
-    return sop_class.startswith(ENCAPSULATED)
+    """Return whether objects of a class are documents of free text and layout or speech, which are dropped."""
+    return sop_class.startswith((ENCAPSULATED, VOICE))
 
 
 def identity_of(data: Dataset) -> str:
@@ -99,13 +101,18 @@ def clean_header(data: Dataset, settings: Settings, subject: Subject) -> tuple[C
 
 
 def deidentified(
-    source: Source, settings: Settings, subject: Subject | None = None, cleaner: PixelCleaner | None = None
+    source: Source,
+    settings: Settings,
+    subject: Subject | None = None,
+    cleaner: PixelCleaner | None = None,
+    face: FaceAnswer | None = None,
 ) -> Cleaned:
     """Return the de-identified object of a walked source.
 
     Args:
         subject: what all objects of the patient tell; by default what this one tells.
         cleaner: looks for burned-in text; without one, pictures prone to it go to a person.
+        face: what is known of the face in the object's series; where `settings` ask to deface, heads need it.
 
     Raises:
         UnsupportedError: a directory or a document.
@@ -117,16 +124,20 @@ def deidentified(
     with quiet():
         data = parsed(source, everything=True)
         if is_document(text(data, "SOPClassUID") or source.meta_class):
-            raise UnsupportedError("an encapsulated document", fix="it is dropped: its pages cannot be cleaned")
+            raise UnsupportedError("an encapsulated document or speech", fix="it is dropped: it cannot be cleaned")
         _require_uids(data)
         whose = subject or subject_of(data)
         is_head = heads.shows_head(data) or (whose.head_study and heads.is_slice(data) and not heads.tells_region(data))
-        if is_head and not settings.no_face:
+        asked = face is not None and settings.deface
+        if is_head and not (settings.no_face or asked):
             raise _face()
         result, looked_for = clean_header(data, settings, whose)
         result.findings = looked_for
+        defaced = _without_face(source, data, result, face, settings)
         _look_at_pixels(source, data, result, settings, cleaner)
-        _mark(result, settings, is_head)
+        if heads.is_capture(data) and whose.head_study and not settings.no_face:
+            result.quarantine = "a picture made of a head study may show the face"
+        _mark(result, settings, is_head, defaced=defaced, checked=face is not None and face.checked)
     return result
 
 
@@ -136,12 +147,31 @@ def _require_uids(data: Dataset) -> None:
             raise ContradictionError("the object lacks a UID that every object has", found=f"no {keyword}")
 
 
+def _without_face(source: Source, data: Dataset, result: Cleaned, face: FaceAnswer | None, settings: Settings) -> bool:
+    """Remove the face from the pixels where that is asked for, and return whether it was done."""
+    if face is None or source.pixels is None or not heads.is_slice(data):
+        return False
+    if face.doubt:
+        result.quarantine = face.doubt
+    if face.remove is None or not settings.deface:
+        return False
+    writing.check_pixels(source, data)
+    picture = writing.with_pixels(source, data)
+    try:
+        face.remove(picture)
+    except DeidentificationError as problem:
+        result.quarantine = problem.message
+        return False
+    result.pixels = picture
+    return True
+
+
 def _face() -> DeidentificationError:
     return DeidentificationError(
         "slices of a head show a face",
         found="a CT or MR image of the head or the whole body",
         expected="--deface, or --no-face REASON for a skull-stripped or faceless head",
-        fix="give --no-face REASON when the head shows no face",
+        fix="give --deface, or --no-face REASON when the head shows no face",
     )
 
 
@@ -151,7 +181,7 @@ def _look_at_pixels(
     if source.pixels is None:
         return
     writing.check_pixels(source, data)
-    if heads.is_slice(data) and not heads.tells_region(data):
+    if heads.is_slice(data) and not heads.tells_region(data) and result.pixels is None:
         result.report.risks.add("region_unknown")
     if not settings.profile.has(Option.CLEAN_PIXELS):
         result.report.risks.add("pixels_not_searched")
@@ -161,22 +191,25 @@ def _look_at_pixels(
         if text(data, "BurnedInAnnotation") == "YES" or text(data, "Modality") in TEXT_PRONE:
             result.quarantine = "burned-in text is likely and nothing looked for it"
         return
-    picture = writing.with_pixels(source, data)
+    picture = writing.with_pixels(source, data) if result.pixels is None else result.pixels
     outcome = cleaner(picture)
     result.report.boxes = len(outcome.boxes)
     result.previews = tuple(outcome.previews)
     if outcome.changed:
         result.pixels = picture
     if outcome.doubtful:
-        result.quarantine = "burned-in text may remain"
+        result.quarantine = result.quarantine or "burned-in text may remain"
 
 
-def _mark(result: Cleaned, settings: Settings, is_head: bool) -> None:
+def _mark(result: Cleaned, settings: Settings, is_head: bool, *, defaced: bool, checked: bool) -> None:
     searched = not {"pixels_not_searched"} & result.report.risks
-    codes = marks.codes_of(settings.profile, pixels_clean=searched, features_clean=False)
+    codes = marks.codes_of(settings.profile, pixels_clean=searched, features_clean=defaced)
     note = f"no face: {settings.no_face}" if is_head and settings.no_face else ""
-    if is_head:
-        result.report.risks.add("no_face_stated")
+    if defaced:
+        note = "face and ears removed"
+        result.report.risks.add("defaced")
+    elif is_head and settings.no_face:
+        result.report.risks.add("no_face_checked" if checked else "no_face_stated")
     marks.mark(result.data, settings.profile, settings.pseudonyms.key_id, codes, note)
     result.report.codes = tuple(value for value, _ in codes)
 

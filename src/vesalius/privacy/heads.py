@@ -8,7 +8,7 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
-from vesalius.io.dicom.values import items, text
+from vesalius.io.dicom.values import items, text, texts
 from vesalius.privacy.descriptors import normal
 
 SLICE_CLASSES: Final = frozenset(
@@ -110,6 +110,25 @@ def shows_head(data: Dataset) -> bool:
     if any(names_head(text(data, keyword)) for keyword in _TOLD):
         return True
     return any(text(item, "CodeValue") in _HEAD_CODES for item in items(data, "AnatomicRegionSequence"))
+
+
+CAPTURE_CLASSES: Final = (
+    *("1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.7.1", "1.2.840.10008.5.1.4.1.1.7.2"),
+    *("1.2.840.10008.5.1.4.1.1.7.3", "1.2.840.10008.5.1.4.1.1.7.4", "1.2.840.10008.5.1.4.1.1.77.1.4"),
+)
+"""Secondary captures, and photographs of the outside of a patient."""
+
+
+def is_localizer(data: Dataset) -> bool:
+    """Return whether an image only served to plan others."""
+    told = {part.upper() for part in texts(data, "ImageType")}
+    words = f"{text(data, 'SeriesDescription')} {text(data, 'ProtocolName')}".lower()
+    return bool(told & {"LOCALIZER", "SCOUT"}) or any(sign in words for sign in ("localizer", "localiser", "scout"))
+
+
+def is_capture(data: Dataset) -> bool:
+    """Return whether an object is a picture of other images, such as a rendered surface, or a photograph."""
+    return text(data, "SOPClassUID") in CAPTURE_CLASSES
 
 
 def tells_region(data: Dataset) -> bool:

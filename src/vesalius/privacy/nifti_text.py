@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, cast
@@ -38,8 +38,15 @@ def is_nifti(path: Path) -> bool:
     return path.name.lower().endswith((".nii", ".nii.gz"))
 
 
-def cleaned_nifti(path: Path) -> Iterator[bytes]:
+Blanker = Callable[[int, bytes], bytes]
+"""Takes the offset of a piece of the voxels and its bytes, and returns as many."""
+
+
+def cleaned_nifti(path: Path, blank: Blanker | None = None) -> Iterator[bytes]:
     """Yield the bytes of a single NIfTI file without text and extensions; compressed like the source.
+
+    Args:
+        blank: writes over voxels, such as those of a face.
 
     Raises:
         ReadError: no NIfTI, or cut short.
@@ -48,7 +55,7 @@ def cleaned_nifti(path: Path) -> Iterator[bytes]:
     packed = path.name.lower().endswith(".gz")
     with reading(path, "NIfTI"), path.open("rb") as file:
         stream = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file
-        plain = _plain(stream, path)
+        plain = _plain(stream, path, blank)
         yield from _compressed(plain) if packed else plain
 
 
@@ -63,7 +70,7 @@ def _compressed(pieces: Iterator[bytes]) -> Iterator[bytes]:
     yield buffer.getvalue()
 
 
-def _plain(stream: BinaryIO, path: Path) -> Iterator[bytes]:
+def _plain(stream: BinaryIO, path: Path, blank: Blanker | None) -> Iterator[bytes]:
     start = stream.read(4)
     header = start + stream.read(_size(start, path) - 4)
     layout = _layout(header, path)
@@ -82,8 +89,9 @@ def _plain(stream: BinaryIO, path: Path) -> Iterator[bytes]:
         piece = stream.read(min(left, _STEP))
         if not piece:
             raise ReadError(f"{path.suffix} file cut short", found=f"{left} bytes of voxels missing")
+        offset = layout.voxel_bytes - left
         left -= len(piece)
-        yield piece
+        yield piece if blank is None else blank(offset, piece)
 
 
 def _size(start: bytes, path: Path) -> int:

@@ -12,7 +12,7 @@ from vesalius.io.dicom.headers import parsed
 from vesalius.io.dicom.limits import DIRECTORY_CLASS, looks_like_dicom, opened
 from vesalius.io.dicom.values import quiet, text
 from vesalius.privacy.deidentify import identity_of, is_document
-from vesalius.privacy.heads import shows_head
+from vesalius.privacy.heads import is_localizer, is_slice, shows_head, tells_region
 from vesalius.privacy.known import Known, collect
 from vesalius.privacy.nifti_text import is_nifti
 from vesalius.privacy.sidecar import is_sidecar
@@ -38,6 +38,8 @@ class Facts:
     Args:
         digest: SHA-256 of the file.
         problem: message of the error that makes it unreadable, "" without one.
+        frame_uid: of the frame of reference.
+        is_slice: a CT or MR image in slices; `region_known` when it says which part of the body it shows.
     """
 
     kind: Kind
@@ -49,6 +51,9 @@ class Facts:
     sop_uid: str = field(default="", repr=False)
     problem: ReadError | None = None
     shows_head: bool = False
+    frame_uid: str = field(default="", repr=False)
+    is_slice: bool = False
+    region_known: bool = False
 
 
 def survey(path: Path) -> Facts:
@@ -81,7 +86,11 @@ def _of_dicom(path: Path, digest: str) -> Facts:
             kind = Kind.DOCUMENT if is_document(text(data, "SOPClassUID") or source.meta_class) else Kind.DICOM
             study, series, sop = (text(data, n) for n in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"))
             return Facts(
-                kind, digest, identity_of(data), collect(data), study, series, sop, shows_head=shows_head(data)
+                *(kind, digest, identity_of(data), collect(data), study, series, sop),
+                shows_head=shows_head(data),
+                frame_uid="" if is_localizer(data) else text(data, "FrameOfReferenceUID"),
+                is_slice=is_slice(data),
+                region_known=tells_region(data),
             )
 
 

@@ -59,11 +59,32 @@ class Settings:
 
     Args:
         no_face: why a head needs no defacing, "" when nobody said so.
+        deface: faces are removed from heads.
     """
 
     profile: Profile
     pseudonyms: Pseudonyms
     no_face: str = ""
+    deface: bool = False
+
+
+@dataclass(frozen=True)
+class FaceAnswer:
+    """What is known of the face in the series that an object belongs to.
+
+    Args:
+        remove: writes background over the face in the pixels of a data set, in place; None where there is none to do.
+        doubt: why a person must look, "" when nothing is in doubt.
+        checked: the picture was looked at, and shows no face.
+        words: what the action report tells of the removal; no value of the patient.
+        blanker: the same for the voxel bytes of a NIfTI file: takes the offset of a piece and the piece.
+    """
+
+    remove: Callable[[Any], int] | None = None
+    doubt: str = ""
+    checked: bool = False
+    words: str = ""
+    blanker: Callable[[int, bytes], bytes] | None = None
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ LEAST_BYTES: Final = 4
 LEAST_PIXEL_BYTES: Final = 8
 _MOST_PARTS: Final = 4
 _MOST_SEEN: Final = 65536
+_LEAST_NUMBER: Final = 6
+"""Digits inside an id that are looked for alone."""
 _LONG_PHRASE: Final = 6
 _LONG_RUN: Final = 10
 _FULL: Final = frozenset((16, 64))
@@ -36,6 +38,8 @@ _TELLING: Final = 4
 _IDEOGRAPHS: Final = "\u2e80"
 _ESCAPE: Final = b"\x1b"
 _WORD = re.compile(r"[^\W_]+")
+_APOSTROPHES: Final = dict.fromkeys(map(ord, "'`\u00b4\u2018\u2019\u02bc\u02b9\uff07"))
+"""O'Sullivan is one word, also where the sign was left out."""
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _LONG_MONTHS: Final = (
     *("january", "february", "march", "april", "may", "june", "july"),
@@ -175,11 +179,11 @@ def _stands_alone(data: bytes, begin: int, end: int) -> bool:
 
 
 def fold(text: str) -> str:
-    """Return text in lower case, without accents, in compatibility form."""
+    """Return text in lower case, without accents, vowel signs and apostrophes, in compatibility form."""
     if text.isascii():
-        return text.lower()
-    flat = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(c for c in flat if not unicodedata.combining(c))
+        return text.lower().translate(_APOSTROPHES)
+    flat = unicodedata.normalize("NFKD", text.casefold()).translate(_APOSTROPHES)
+    return "".join(c for c in flat if unicodedata.category(c)[0] != "M")
 
 
 @lru_cache(maxsize=64)
@@ -208,10 +212,20 @@ def _words(known: Known) -> Iterator[str]:
             if len(part) >= LEAST_NAME or part >= _IDEOGRAPHS:
                 yield part
                 yield from _umlauts(part)
+        yield from _logins(name)
     for name in known.persons:
+        yield from _logins(name)
         yield from (
             part for part in name_parts(name) if len(part) > LEAST_NAME or (part >= _IDEOGRAPHS and len(part) > 1)
         )
+
+
+def _logins(name: str) -> Iterator[str]:
+    """Yield family name and initial in one word, as the accounts of consoles are called."""
+    for script in name.split("="):
+        family, given, *_ = [*(part.strip() for part in script.split("^")), "", ""]
+        if len(family) >= _TELLING and given and family.isalpha() and family < _IDEOGRAPHS:
+            yield from (given[0] + family, family + given[0])
 
 
 def _umlauts(word: str) -> Iterator[str]:
@@ -227,7 +241,8 @@ def name_parts(name: str) -> list[str]:
     """Return the words of a person name in every script, without particles and titles."""
     words = [word.strip(".,;()\"'") for word in re.split(r"[\^=\s,/\\]+", name)]
     parts = [word for word in words if word and fold(word) not in _LINKS | _IGNORED and not word.isdigit()]
-    return parts + [piece for word in parts if "-" in word for piece in word.split("-") if len(piece) > LEAST_NAME]
+    pieces = [piece for word in parts for piece in _WORD.findall(unicodedata.normalize("NFC", word))]
+    return parts + [piece for piece in pieces if len(piece) > LEAST_NAME and piece not in parts]
 
 
 def _phrases(known: Known) -> Iterator[str]:
@@ -268,6 +283,7 @@ def _identifiers(value: str) -> Iterator[str]:
         plain = re.sub(r"[\W_]+", "", value)
         if plain != value and len(plain) >= LEAST_ID + 1:
             yield plain
+        yield from (run for run in re.findall(r"\d+", value) if len(run) >= _LEAST_NUMBER and run != value)
 
 
 def date_forms(value: str) -> Iterator[str]:

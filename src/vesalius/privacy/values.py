@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
+import numpy as np
 from pydicom.dataelem import DataElement
+from pydicom.multival import MultiValue
 from pydicom.uid import UID_dictionary
 
 from vesalius.privacy import dates, descriptors
 from vesalius.privacy.profile import Action, Option, Profile
 from vesalius.privacy.pseudonym import Pseudonyms
 from vesalius.privacy.sweep import Needles, overwritten
-from vesalius.privacy.vocabulary import CLASS_UIDS, INSTANCE_UIDS, NEVER_SWEPT, TECHNICAL
+from vesalius.privacy.vocabulary import CLASS_UIDS, INSTANCE_UIDS, LABELS, LINKS, NEVER_SWEPT, TECHNICAL
 
 SHORT_TEXT: Final = frozenset(("LO", "SH"))
 LONG_TEXT: Final = frozenset(("LT", "ST", "UT", "UC"))
@@ -36,6 +38,9 @@ _UID = re.compile(r"[0-9.]{1,64}$")
 _SUSPICIOUS = re.compile(
     r"\d{8,}|[^\W\d]\^[^\W\d]|@|\b\d{1,2}[./-]\d{1,2}[./-](?:19|20)\d\d\b|\b(?:19|20)\d\d[./-]\d\d[./-]\d\d\b"
 )
+_KINDS: Final = {"US": "u2", "SS": "i2", "UL": "u4", "SL": "i4", "FL": "f4", "FD": "f8", "UV": "u8", "SV": "i8"}
+_LEAST_DISGUISE: Final = 8
+"""Bytes from which binary numbers are looked at as text."""
 _LONGEST_TECHNICAL: Final = 128
 _LONGEST_NUMBER: Final = 64
 _STANDARD_ROOT: Final = "1.2.840.10008."
@@ -133,6 +138,8 @@ class Values:
     def code_string(self, element: DataElement) -> Any:
         """Return coded strings as they are; what is no code string or a known value goes."""
         keyword = element.keyword
+        if keyword in LABELS:
+            return self._each(element, lambda value: self._label(keyword, value))
 
         def one(value: str) -> str:
             if _CODE_STRING.match(value) is None:
@@ -141,6 +148,14 @@ class Values:
             return "" if swept or (value.replace(" ", "").isdigit() and len(value) > 5) else value
 
         return self._each(element, one)
+
+    def _label(self, keyword: str, value: str) -> str:
+        """Return a label that people type as far as its words are harmless; a link between items stays one."""
+        if descriptors.is_clean(value) and not self.needles.in_text(value):
+            return value
+        if keyword in LINKS:
+            return "L" + self.pseudonyms.token("label", value, 12).upper()
+        return self._described(value).upper()[:16].strip()
 
     def number(self, element: DataElement) -> Any:
         """Return numbers written as text; what is none, or is a known number of the patient, goes."""
@@ -158,8 +173,10 @@ class Values:
     def by_representation(self, element: DataElement) -> Any:
         """Return what becomes of an attribute that the table does not list, None when it goes."""
         vr = str(element.VR)
-        if vr in NUMBERS or vr == "US or SS" or element.keyword in CODE_KEYWORDS:
+        if element.keyword in CODE_KEYWORDS:
             return element.value
+        if vr in NUMBERS or vr == "US or SS":
+            return None if self._hides_text(element.value, vr) else element.value
         if " or " in vr:
             return self.run(element) if isinstance(element.value, bytes) else element.value
         rules: dict[str, Callable[[DataElement], Any]] = {
@@ -171,6 +188,15 @@ class Values:
         }
         rule = rules.get(vr)
         return rule(element) if rule is not None else None
+
+    def _hides_text(self, value: Any, vr: str) -> bool:
+        """Return whether binary numbers are the bytes of a known value in disguise."""
+        kind = _KINDS.get(vr)
+        several = value if isinstance(value, list | MultiValue) else (value,)
+        if kind is None or len(several) * np.dtype(kind).itemsize < _LEAST_DISGUISE:
+            return False
+        numbers = np.asarray(several)
+        return any(True for order in "<>" for _ in self.needles.places(numbers.astype(order + kind).tobytes()))
 
     def _each(self, element: DataElement, change: Callable[[str], str]) -> Any:
         """Return changed values; a single one as such, "" when all are empty."""

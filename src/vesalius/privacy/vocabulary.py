@@ -12,13 +12,13 @@ TECHNICAL: Final = frozenset(
         *("ReceiveCoilManufacturerName", "TransmitCoilManufacturerName", "ApplicationName", "ApplicationVersion"),
         *("ApplicationManufacturer", "ConvolutionKernel", "SequenceName", "PulseSequenceName", "ReceiveCoilName"),
         *("TransmitCoilName", "ImagedNucleus", "FilterType", "FilterMaterial", "CollimatorGridName", "RescaleType"),
-        *("MultiCoilElementName", "MultiCoilConfiguration", "WindowCenterWidthExplanation", "LUTExplanation"),
-        *("ModalityLUTType", "StackID", "ImageFilter", "OutputPower", "ContrastBolusRoute", "TriggerSourceOrType"),
+        *("MultiCoilElementName", "MultiCoilConfiguration"),
+        *("ModalityLUTType", "ImageFilter", "OutputPower", "ContrastBolusRoute", "TriggerSourceOrType"),
         *("Radiopharmaceutical", "RadiopharmaceuticalRoute", "InterventionDrugName", "AttenuationCorrectionMethod"),
         *("ReconstructionMethod", "DetectorLinesOfResponseUsed", "ScatterCorrectionMethod", "PVCRejection"),
-        *("CardiacFramingType", "TypeOfFilters", "PhosphorType", "AcquisitionMode", "DoseModeName", "PlateType"),
+        *("CardiacFramingType", "TypeOfFilters", "PhosphorType", "AcquisitionMode", "PlateType"),
         *("ProcessingFunction", "TransducerData", "AcquisitionDeviceProcessingCode", "DigitalImageFormatAcquired"),
-        *("VideoImageFormatAcquired", "EnergyWindowName", "SourceIsotopeName", "BeamName", "AlgorithmName"),
+        *("VideoImageFormatAcquired", "SourceIsotopeName", "AlgorithmName"),
         *("AlgorithmVersion", "AlgorithmSource", "SegmentAlgorithmName", "CodingSchemeVersion", "MappingResourceName"),
         *(
             "CodeValue",
@@ -29,7 +29,7 @@ TECHNICAL: Final = frozenset(
             "CodingSchemeRegistry",
         ),
         *("MIMETypeOfEncapsulatedDocument", "ExtendedCodeValue", "OpticalPathIdentifier"),
-        *("ReferencedOpticalPathIdentifier", "TriggerSourceOrType", "ImageType", "TextureLabel", "ImageDisplayFormat"),
+        *("ReferencedOpticalPathIdentifier", "TriggerSourceOrType", "ImageDisplayFormat"),
         *(
             "DetectorMode",
             "GridAbsorbingMaterial",
@@ -37,7 +37,7 @@ TECHNICAL: Final = frozenset(
             "ASLTechniqueDescription",
             "AcquisitionContrast",
         ),
-        *("PixelSpacingCalibrationDescription", "ChannelLabel", "DimensionDescriptionLabel", "EXIFVersion"),
+        *("DimensionDescriptionLabel", "EXIFVersion"),
     )
 )
 """Text that scanners and programs write of themselves; swept, but not cleaned word by word."""
@@ -89,9 +89,15 @@ CLASS_UIDS: Final = frozenset(
 INSTANCE_UIDS: Final = frozenset(("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"))
 """UIDs that are new in every case, even below the root of the standard."""
 
+LINKS: Final = frozenset(("GraphicLayer",))
+"""Labels by which items of one object refer to each other."""
+
+LABELS: Final = LINKS | {"BodyPartExamined", "ContentLabel", "TherapyDescription"}
+"""Coded strings that people type."""
+
 NEVER_SWEPT: Final = frozenset(
     (
-        *("Modality", "PhotometricInterpretation", "ImageType", "PatientSex", "SpecificCharacterSet", "ValueType"),
+        *("Modality", "PhotometricInterpretation", "PatientSex", "SpecificCharacterSet", "ValueType"),
         *("PatientPosition", "LossyImageCompression", "RescaleType", "PresentationLUTShape", "MRAcquisitionType"),
         *("ContinuityOfContent", "RelationshipType", "CompletionFlag", "VerificationFlag", "PlanarConfiguration"),
         *("SegmentationType", "SegmentAlgorithmType", "DimensionOrganizationType", "TemporalRangeType", "GraphicType"),

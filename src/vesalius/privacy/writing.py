@@ -17,11 +17,13 @@ from vesalius.core.errors import DeidentificationError, ReadError
 from vesalius.io.dicom.limits import DEFLATED, EXPLICIT, Source, check_declared_size
 from vesalius.io.dicom.values import PARSE_ERRORS, text, whole
 from vesalius.io.dicom.walk import PixelElement
-from vesalius.privacy import codestream
+from vesalius.privacy import codestream, descriptors
 from vesalius.privacy.sweep import Needles, overwritten
 
 IMPLEMENTATION: Final = "2.25.208427341178431279301722113571193530137"
 PIECE_BYTES: Final = 16 << 20
+LEAST_DIGITS: Final = 6
+"""Digits from which a number is looked for among the numbers of a header as well."""
 OVERLAP: Final = 512
 """Bytes that neighbouring pieces share, so that a value on their border is seen."""
 
@@ -86,13 +88,23 @@ def file_pieces(
         implicit, little = UID(syntax).is_implicit_VR, UID(syntax).is_little_endian
     original = _with_embedded_planes_noted(source, data)
     head = _meta(data, syntax) + _encoded(data, implicit, little)
-    if findings is not None and any(True for _ in findings.places(head)):
+    if findings is not None and any(_tells(head[begin:end]) for begin, end in findings.places(head)):
         raise DeidentificationError("a known value of the patient is still in the header", fix="nothing was written")
     yield head
     if changed is not None:
         yield _encoded(_only_pixels(changed), implicit, little)
     elif source.pixels is not None:
         yield from _stored_pixels(source, data, findings, implicit, original)
+
+
+def _tells(run: bytes) -> bool:
+    """Return whether a known value is more than a short number or a harmless word, which a header may hold by chance.
+
+    A patient may be called Brain or Head; rules for words have removed such a name from every description.
+    """
+    if run.isdigit():
+        return len(run) >= LEAST_DIGITS
+    return not (run.isalpha() and descriptors.is_clean(run.decode()))
 
 
 def _take_description(data: Dataset, changed: Dataset) -> None:

@@ -198,7 +198,12 @@ def smoothed(mask: Mask, *, sigma_mm: float, label: str | None = None) -> Mask:
 
 def _chosen(mask: Mask, label: str | None) -> Iterable[int]:
     if not mask.array.any():
-        raise LabelError("the mask is empty: there is nothing to clean up", found="no voxel above 0", fix="check it")
+        raise LabelError(
+            "the mask is empty: there is nothing to clean up",
+            found="no voxel above 0",
+            expected="at least one labelled voxel",
+            fix="check the step that made the mask: its threshold, seeds or --within",
+        )
     return mask.segments if label is None else (mask.label_of(label),)
 
 

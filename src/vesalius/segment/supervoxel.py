@@ -117,6 +117,13 @@ def _edges(volume: Volume, count: int, size_mm: float | None, region: Flags | No
         filtering.between("count", count, 1, np.inf)
         voxels = volume.array.shape[0] * volume.array.shape[1] * volume.array.shape[2]
         voxels = voxels if region is None else int(np.count_nonzero(region))
+        if 2 * count > voxels:
+            raise UsageError(
+                "supervoxels of a single voxel say nothing",
+                found=f"{count} pieces for {voxels} voxels",
+                expected="at least two voxels per piece",
+                fix=f"ask for fewer: --count {max(1, voxels // 16)}",
+            )
         edge = float((voxels * np.prod(steps[axes]) / count) ** (1 / max(len(axes), 1)))
     else:
         edge = filtering.positive("size_mm", size_mm, "mm")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,7 +119,7 @@ def _basis_findings(cohort: Cohort) -> list[Finding]:
 
 
 def telling_columns(cohort: Cohort) -> list[Finding]:
-    """Return clinical columns of which each value stands with one label only, as a copy of the label does."""
+    """Return clinical columns that tell the label: each value, or each range of numbers, stands with one label only."""
     labels = cohort.text("label")
     if not cohort.has("label") or _continuous(cohort, "label") is not None or len(cohort.labels) < 2:
         return []
@@ -129,6 +130,19 @@ def telling_columns(cohort: Cohort) -> list[Finding]:
         kinds = set(values[known].tolist())
         pairs = set(zip(values[known].tolist(), labels[known].tolist(), strict=True))
         told = {label for _, label in pairs}
-        if known.sum() >= LEAST_TELLING and 1 < len(told) <= len(kinds) == len(pairs) <= MOST_CLASSES:
+        if known.sum() < LEAST_TELLING or len(told) < 2:
+            continue
+        if len(told) <= len(kinds) == len(pairs) <= MOST_CLASSES or _separates(cohort, name, known):
             made.append(found("warning", "label_told", np.flatnonzero(known).tolist(), column=name))
     return made
+
+
+def _separates(cohort: Cohort, name: str, known: NDArray[np.bool_]) -> bool:
+    """Return whether the ranges of a number do not overlap between labels, as when it was computed from them."""
+    values = _continuous(cohort, name)
+    if values is None:
+        return False
+    labels = cohort.text("label")
+    own = [values[known & (labels == one)] for one in sorted(set(labels[known].tolist()))]
+    ranges = sorted((float(one.min()), float(one.max())) for one in own)
+    return all(len(one) >= FEW_CASES for one in own) and all(a[1] < b[0] for a, b in pairwise(ranges))

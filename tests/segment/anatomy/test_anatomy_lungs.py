@@ -88,6 +88,24 @@ def test_series_as_float_with_padding(chest: SimulatedChest) -> None:
     assert dice(lung(mask.array[0]), lung(chest.truth.array[index])) > 0.96
 
 
+def test_an_image_without_modality_must_hold_air_or_be_called_ct(chest: SimulatedChest) -> None:
+    index = chest.image.shape[0] // 2
+    part = chest.image.crop((index, 0, 0), (index + 1, *chest.image.shape[1:]))
+    stored = replace(part.with_array(part.array.astype(np.int32) + 1024, "no intercept"), modality="")
+    assert dice(lung(lungs(replace(part, modality="")).array), lung(lungs(part).array)) == 1.0
+    with pytest.raises(UsageError, match="does not tell its modality") as refused:
+        lungs(stored)
+    assert "--modality CT" in (refused.value.fix or "")
+    for asserted in (
+        lungs(replace(stored, modality="CT")),
+        lungs(stored, low_hu=float(part.array.min()), high_hu=float(part.array.max())),
+    ):
+        assert dice(lung(asserted.array), lung(lungs(part).array)) > 0.97
+    pictures = Volume(stored.array.repeat(2, axis=0), np.eye(4), Frame.IMAGE, Spacing.UNKNOWN)
+    with pytest.raises(UsageError, match="Hounsfield"):
+        lungs(pictures)
+
+
 def test_refusals_name_the_fix(chest: SimulatedChest) -> None:
     part = chest.image.crop((20, 0, 0), (21, *chest.image.shape[1:]))
     with pytest.raises(UsageError, match="works on CT"):

@@ -13,6 +13,8 @@ __all__ = ["Distribution"]
 
 _WIDEST = 1 << 20
 """Integer ranges up to this are counted, wider ones sorted."""
+_BLOCK = 1 << 16
+"""Values that are counted at once: their copy as wide integers stays in the cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +30,7 @@ class Distribution:
         if values.dtype.kind in "iub":
             low, high = int(values.min()), int(values.max())
             if high - low <= max(_WIDEST, 4 * values.size):
-                counts = np.bincount(np.subtract(values, low, dtype=np.int64))
+                counts = _tally(values, low, high - low + 1)
                 there = np.flatnonzero(counts)
                 return cls((there + low).astype(np.float64), counts[there])
         return cls(np.sort(values).astype(np.float64, copy=False), None)
@@ -62,3 +64,13 @@ class Distribution:
         """Return the part from `low` to `high`, both included."""
         start, stop = np.searchsorted(self.values, low, "left"), np.searchsorted(self.values, high, "right")
         return Distribution(self.values[start:stop], None if self.counts is None else self.counts[start:stop])
+
+
+def _tally(values: NDArray[Any], low: int, length: int) -> NDArray[np.int64]:
+    """Return how often each integer from `low` on occurs."""
+    counts = np.zeros(length, dtype=np.int64)
+    block = max(_BLOCK, length)
+    for start in range(0, values.size, block):
+        part = np.subtract(values[start : start + block], low, dtype=np.int64)
+        counts += np.bincount(part, minlength=length)
+    return counts

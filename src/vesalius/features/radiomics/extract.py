@@ -17,7 +17,7 @@ from vesalius.features.radiomics.region import Region, prepare, segment_label
 from vesalius.features.radiomics.settings import MATRICES, Family, FixedBinNumber, Settings
 from vesalius.features.radiomics.table import RadiomicsTable
 
-__all__ = ["measure", "radiomics"]
+__all__ = ["columns", "measure", "radiomics"]
 
 _ZONES = (Family.SIZE_ZONE, Family.DISTANCE_ZONE)
 _DEFAULT = Settings()
@@ -54,15 +54,15 @@ def measure(region: Region, name: str, settings: Settings, *, hull: bool = True)
     parts = [part for _, part in _parts(region, settings, hull)]
     values = np.concatenate(parts)
     values.flags.writeable = False
-    return RadiomicsTable(name, _columns(settings), values, region.unit, settings)
+    return RadiomicsTable(name, columns(settings), values, region.unit, settings)
 
 
 @lru_cache(maxsize=32)
-def _columns(settings: Settings) -> tuple[tuple[Definition, str], ...]:
-    """Return definition and aggregation of each value, in the order of `_parts`."""
+def columns(settings: Settings) -> tuple[tuple[Definition, str], ...]:
+    """Return definition and aggregation of each value that these settings give, in order."""
     known = definitions()
     bins_in_ivh = isinstance(settings.volume_histogram, FixedBinNumber)
-    columns: list[tuple[Definition, str]] = []
+    listed: list[tuple[Definition, str]] = []
     for family in settings.families:
         found = known[family]
         if family is Family.VOLUME_HISTOGRAM and bins_in_ivh:
@@ -73,8 +73,8 @@ def _columns(settings: Settings) -> tuple[tuple[Definition, str], ...]:
             suffixes = settings.dimensions
         else:
             suffixes = ("",)
-        columns += [(definition, suffix) for suffix in suffixes for definition in found]
-    return tuple(columns)
+        listed += [(definition, suffix) for suffix in suffixes for definition in found]
+    return tuple(listed)
 
 
 def _parts(region: Region, settings: Settings, hull: bool) -> Iterator[tuple[Family, NDArray[np.float64]]]:

@@ -91,7 +91,7 @@ class Levels:
     @cached_property
     def at_places(self) -> NDArray[Any]:
         """Return the levels of the voxels of the intensity mask."""
-        return self.flat[self.places]
+        return self.flat.take(self.places, mode="wrap")
 
     @cached_property
     def voxels_per_level(self) -> NDArray[np.int64]:
@@ -150,7 +150,7 @@ class Levels:
             at = self.places[start : start + _BLOCK]
             row = self.at_places[start : start + _BLOCK].astype(kind) * kind(wide)
             for count, other in zip(counts, ahead, strict=True):
-                count += np.bincount(other.take(at, mode="clip") + row, minlength=length)
+                count += np.bincount(other.take(at, mode="wrap") + row, minlength=length)
         return counts
 
 
@@ -195,7 +195,11 @@ def _assigned(
         return _numbered(values.astype(np.float64), how[0], how[1], limits).astype(dtype)
     table = np.zeros(int(spread[-1] - spread[0]) + 1, dtype=dtype)
     table[(spread - spread[0]).astype(np.int64)] = edges
-    return np.asarray(table[np.subtract(values, int(spread[0]), dtype=np.int64)])
+    result = np.empty(values.shape, dtype=dtype)
+    for start in range(0, values.size, _BLOCK):
+        part = slice(start, start + _BLOCK)
+        result[part] = table.take(np.subtract(values[part], int(spread[0]), dtype=np.int64), mode="wrap")
+    return result
 
 
 def _numbered(

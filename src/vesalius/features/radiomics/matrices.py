@@ -108,10 +108,10 @@ class Matrices:
 
 def _narrowed(column: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return columns with those from `_NARROW` on numbered without gaps, and these: a few zones are very large."""
+    if column.max(initial=0) < _NARROW:
+        return column, column[:0]
     beyond = column >= _NARROW
     rare = np.unique(column[beyond])
-    if rare.size == 0:
-        return column, rare
     column = column.copy()
     column[beyond] = np.searchsorted(rare, column[beyond]) + _NARROW
     return column, rare

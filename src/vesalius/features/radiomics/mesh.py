@@ -71,7 +71,7 @@ def surface(mask: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> 
     """
     kinds = _cube_kinds(mask)
     place = np.flatnonzero((kinds.reshape(-1) + np.uint8(255)) < 254)
-    kind = kinds.reshape(-1)[place]
+    kind = kinds.reshape(-1).take(place, mode="wrap")
     area, own, *shifts = _amounts(spacing_mm)
     count = np.bincount(kind, minlength=256)
     rest, columns = np.divmod(place, kinds.shape[2])
@@ -83,12 +83,17 @@ def surface(mask: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> 
 
 
 def _cube_kinds(mask: NDArray[np.bool_]) -> NDArray[Any]:
-    """Return the kind of each cube of eight neighbouring voxels, the mask padded by one voxel."""
+    """Return the kind of each cube of eight neighbouring voxels, the mask padded by one voxel.
+
+    Along the last voxels of each axis, which have no cube, the kind is 0: the next in line is padding, too.
+    """
     kinds: NDArray[Any] = np.zeros(np.add(mask.shape, 2), dtype=np.uint8)
     kinds[1:-1, 1:-1, 1:-1] = mask
-    kinds = kinds[:, :, :-1] | (kinds[:, :, 1:] << 1)
-    kinds = kinds[:, :-1] | (kinds[:, 1:] << 2)
-    return np.asarray(kinds[:-1] | (kinds[1:] << 4))
+    line, row = kinds.reshape(-1), kinds.shape[2]
+    # A product is several times faster here than a shift.
+    for step, weight in ((1, 2), (row, 4), (row * kinds.shape[1], 16)):
+        line[:-step] |= line[step:] * np.uint8(weight)
+    return kinds
 
 
 def outer_vertices(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -98,8 +103,11 @@ def outer_vertices(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     each of its corners is half a step from a corner of the hull of the voxels. Of a line of voxels only both ends can
     be one, and of these none that lies on or inside the line between two neighbours on either side.
     """
-    there = mask.any(axis=2)
-    ends = np.stack([mask.shape[2] - 1 - mask[:, :, ::-1].argmax(axis=2), mask.argmax(axis=2)])
+    columns = mask.shape[2]
+    numbers = np.arange(1, columns + 1, dtype=np.min_scalar_type(columns))
+    last = np.multiply(mask, numbers).max(axis=2).astype(np.int64)
+    there = last > 0
+    ends = np.stack([last - 1, mask.argmax(axis=2)])
     # Both ends the same way round.
     height = np.where(there, ends * np.array([1.0, -1.0])[:, np.newaxis, np.newaxis], -np.inf)
     side, planes, rows = np.nonzero(_corners(height))

@@ -62,11 +62,9 @@ def _differences(levels: Levels, planar: bool, lone_voxels: bool) -> tuple[NDArr
     wide = levels.highest + 1
     cube = (2 * levels.distance + 1) ** 3
     kind = np.min_scalar_type(-levels.highest * cube)
-    shape = (-1, levels.step[0] // levels.step[1], levels.step[1])
-    grey = levels.flat.reshape(shape)
-    axes = (1, 2) if planar else (0, 1, 2)
-    sums = _box_sum(grey.astype(kind), axes, levels.distance).reshape(-1)
-    counts = _box_sum((grey > 0).astype(np.min_scalar_type(-cube)), axes, levels.distance).reshape(-1)
+    steps = (1, levels.step[1]) if planar else (1, levels.step[1], levels.step[0])
+    sums = _box_sum(levels.flat.astype(kind), steps, levels.distance)
+    counts = _box_sum(levels.inside.astype(np.min_scalar_type(-cube)), steps, levels.distance)
     length = wide * (levels.array.shape[0] if planar else 1)
     total = np.zeros(length)
     code = levels.planes * wide + levels.at_places if planar else levels.at_places
@@ -74,28 +72,28 @@ def _differences(levels: Levels, planar: bool, lone_voxels: bool) -> tuple[NDArr
     for start in range(0, levels.places.size, _BLOCK):
         at = levels.places[start : start + _BLOCK]
         own, at_level = levels.at_places[start : start + _BLOCK], code[start : start + _BLOCK]
-        cells = counts.take(at)
+        cells = counts.take(at, mode="wrap")
         # Times the cells, with the voxel itself in both: whole numbers stay small.
-        difference = np.abs(np.multiply(own, cells, dtype=kind) - sums.take(at))
+        difference = np.abs(np.multiply(own, cells, dtype=kind) - sums.take(at, mode="wrap"))
         if not lone_voxels and cells.min() == 1:
             size -= np.bincount(at_level[cells == 1], minlength=length)
-        weights = np.divide(difference, np.maximum(cells - 1, 1), dtype=np.float64)
+        weights = np.divide(difference, cells - (cells > 1), dtype=np.float64)
         total += np.bincount(at_level, weights=weights, minlength=length)
     return size, total
 
 
-def _box_sum(array: NDArray[Any], axes: tuple[int, ...], distance: int) -> NDArray[Any]:
-    """Return sums over the cube of neighbours up to a distance; outside counts as zero."""
-    for axis in axes:
-        result = array.copy()
-        for step in range(1, distance + 1):
-            ahead = [slice(None)] * 3
-            behind = [slice(None)] * 3
-            ahead[axis], behind[axis] = slice(step, None), slice(None, -step)
-            result[tuple(behind)] += array[tuple(ahead)]
-            result[tuple(ahead)] += array[tuple(behind)]
-        array = result
-    return array
+def _box_sum(flat: NDArray[Any], steps: tuple[int, ...], distance: int) -> NDArray[Any]:
+    """Return sums over the cube of neighbours up to a distance, right at the places of the box.
+
+    The zeros after each row and slice are what a step out of the box reads, so that long lines are added.
+    """
+    for step in steps:
+        result = flat.copy()
+        for far in range(step, step * distance + 1, step):
+            result[:-far] += flat[far:]
+            result[far:] += flat[:-far]
+        flat = result
+    return flat
 
 
 def _difference_features(size: NDArray[np.int64], total: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -145,12 +143,11 @@ def dependence(levels: Levels, dimensions: tuple[str, ...], coarseness: int) -> 
     number of such neighbours.
     """
     result = {}
-    per_plane = levels.voxels_per_plane
     for planar in sorted({d != "3D" for d in dimensions}):
         column = _dependent(levels, planar, coarseness)
         for dimension in (d for d in dimensions if (d != "3D") == planar):
             sliced = dimension == "2D"
-            voxels = per_plane if sliced else np.array([per_plane.sum()])
+            voxels = levels.voxels_per_plane if sliced else np.array([levels.places.size])
             unit = levels.planes if sliced else 0
             result[dimension] = mean_over_units(emphases(Matrices.counted(unit, levels.at_places, column, voxels)))
     return result
@@ -171,9 +168,10 @@ def _dependent(levels: Levels, planar: bool, coarseness: int) -> NDArray[Any]:
             depends = np.abs(np.subtract(one, other, dtype=np.int32)) <= coarseness
             depends &= levels.inside[offset:]
             depends &= levels.inside[:-offset]
-        result[:-offset] += depends
-        result[offset:] += depends
-    return result[levels.places]
+        # As numbers: adding truth values to numbers converts them piece by piece.
+        result[:-offset] += depends.view(np.uint8)
+        result[offset:] += depends.view(np.uint8)
+    return result.take(levels.places, mode="wrap")
 
 
 def _offsets(levels: Levels, planar: bool) -> list[int]:

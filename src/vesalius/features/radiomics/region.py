@@ -231,12 +231,12 @@ def region_of(volume: Volume, inside: NDArray[np.bool_], settings: Settings) -> 
         reach = np.floor(PEAK_RADIUS_MM / np.asarray(spacing)).astype(np.int64)
         around = _grown(box, reach, volume.shape)
     morphology = np.ascontiguousarray(inside[box])
-    image = np.ascontiguousarray(volume.array[box])
+    image = volume.array[box]
     intensity = _resegmented(image, morphology, settings.resegmentation)
     bounds = (settings.resegmentation.lower, settings.resegmentation.upper)
     if settings.filter is not None:
         volume = filter_response(volume, settings.filter)
-        image, bounds = np.ascontiguousarray(volume.array[box]), (None, None)
+        image, bounds = volume.array[box], (None, None)
     return Region(
         image=image,
         morphology=morphology,
@@ -265,7 +265,8 @@ def _resegmented(image: NDArray[Any], morphology: NDArray[np.bool_], how: Resegm
             "voxels inside the segment are not finite (NaN or infinite)",
             found=f"{bad} of {count}",
             expected="finite intensities inside the segment",
-            fix="shrink the segment to valid voxels or repair the image first",
+            fix="leave these voxels out of the segment, or replace them: "
+            "imaging.filtering.replace_not_finite(volume, value=0)",
         )
     keep = morphology
     if how.outlier_sigma is not None:

@@ -117,10 +117,9 @@ def _zone_features(
     levels: Levels, zones: Zones, column: NDArray[np.int64], dimensions: tuple[str, ...]
 ) -> dict[str, NDArray[np.float64]]:
     result = {}
-    per_plane = levels.voxels_per_plane
     for dimension in dimensions:
         sliced = dimension == "2D"
-        voxels = per_plane if sliced else np.array([per_plane.sum()])
+        voxels = levels.voxels_per_plane if sliced else np.array([levels.places.size])
         matrices = Matrices.counted(zones.plane if sliced else 0, zones.level, column, voxels)
         result[dimension] = mean_over_units(emphases(matrices))[: len(SIZE_FEATURES)]
     return result

@@ -25,9 +25,13 @@ TABLE: Final[Mapping[str, str]] = {
     "imaging.zscore": "images:zscore",
     "imaging.fit": "images:fit",
     "imaging.tensor": "images:tensor",
+    "imaging.slices": "images:slices",
+    "imaging.crop": "masks:crop",
+    "imaging.keep": "masks:keep",
     "features.hog": "features:hog",
     "features.lbp": "features:lbp",
     "features.intensity": "features:intensity",
+    "features.radiomics": "radiomics:radiomics",
     "table.number": "tables:number",
     "table.category": "tables:category",
     "table.fill": "tables:fill",
@@ -43,6 +47,7 @@ TABLE: Final[Mapping[str, str]] = {
     "calibrate.ordinal": "probability:ordinal",
     "survival.cox": "survival:cox",
     "cluster.nearest": "clusters:nearest",
+    "interval.conformal": "probability:interval",
     "distance.mahalanobis": "clusters:mahalanobis",
 }
 """Name -> "module:function"; all are at version 1."""
@@ -50,11 +55,12 @@ TABLE: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Files:
-    """Reads the files of a package, and keeps what was made of them (an ONNX session) for the next case."""
+    """Reads the files of a package, and keeps what was made of them (a loaded model) for the next case."""
 
     read: Callable[[str], bytes]
     kept: dict[str, Any]
     threads: int = 2
+    runtime: str = "onnxruntime"
 
 
 def load(step: Step) -> Callable[..., Any]:
@@ -100,7 +106,7 @@ def run_steps(graph: Graph, inputs: Mapping[str, Any], files: Files) -> dict[str
     Raises:
         VesaliusError: as an operation says; the step is named.
     """
-    values: dict[str, Any] = dict(inputs)
+    values: dict[str, Any] = {**dict.fromkeys(graph.inputs), **inputs}
     for step in graph.steps:
         extra = {"file": step.file, "files": files} if step.file else {}
         try:

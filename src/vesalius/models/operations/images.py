@@ -130,6 +130,25 @@ def tensor(
     return np.ascontiguousarray(moved[None, :, 0] if dimensions == 2 else moved[None], dtype=np.float32)
 
 
+def slices(
+    image: Volume, *, count: int, channels: int = 1, mean: list[float] | None = None, sd: list[float] | None = None
+) -> F32:
+    """Return [1, count, channel, row, column], float32: slices evenly spaced from the first to the last.
+
+    A volume with fewer slices gives some of them twice, so that the number is always the same.
+
+    Raises:
+        ImageContentError: NaN or infinity.
+    """
+    if count < 1:
+        raise ValueError(f"{count} slices")
+    last = image.array.shape[0] - 1
+    at = np.round(np.linspace(0, last, count)).astype(np.int64) if count > 1 else np.array([last // 2])
+    chosen = replace(image, array=image.array[at])
+    found = tensor(chosen, dimensions=3, channels=channels, mean=mean, sd=sd)
+    return np.ascontiguousarray(np.moveaxis(found, 1, 2))
+
+
 def _row(values: list[float] | None, default: float, channels: int) -> NDArray[Any]:
     row = np.array(values if values is not None else [default] * channels, dtype=np.float32)
     if len(row) != channels:

@@ -1,4 +1,4 @@
-"""ONNX models, run by ONNX Runtime on the CPU."""
+"""ONNX models on the CPU, in the runtime that the process uses."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesalius.core.errors import ReadError
+from vesalius.models import engines
 
 if TYPE_CHECKING:
     from vesalius.models.operations import Files
@@ -19,16 +20,23 @@ def onnx(value: NDArray[Any], *, file: str, files: Files, output: str = "") -> N
     Raises:
         ReadError: no ONNX model, one that keeps data outside its file, or one that refuses the input.
     """
-    session = _session(file, files)
-    names = [one.name for one in session.get_outputs()]
-    wanted = output or names[0]
-    if wanted not in names:
-        raise ReadError(f"{file} has no output {wanted!r}", expected=", ".join(names))
-    try:
-        (found,) = session.run([wanted], {session.get_inputs()[0].name: value})
-    except Exception as error:  # noqa: BLE001 - the runtime's errors share no base
-        raise ReadError(f"{file} refuses the input", found=f"{value.dtype} {value.shape}; {error}"[:200]) from None
-    return np.asarray(_plain(found), dtype=np.float64)
+    if file not in files.kept:
+        files.kept[file] = engines.load(files.runtime, files.read, file, files.threads)
+    engine = files.kept[file]
+    wanted = output or engine.outputs[0]
+    if wanted not in engine.outputs:
+        raise ReadError(f"{file} has no output {wanted!r}", expected=", ".join(engine.outputs))
+    return np.asarray(_plain(_outputs(engine, value, file, files)[wanted]), dtype=np.float64)
+
+
+def _outputs(engine: engines.Engine, value: NDArray[Any], file: str, files: Files) -> dict[str, Any]:
+    """Return every output; two steps that read two outputs of one model for one value compute it once."""
+    kept = files.kept.get(f"{file} of")
+    if kept is None or kept[0] is not value:
+        kept = (value, engine.run(value))
+        files.kept[f"{file} of"] = kept
+    found: dict[str, Any] = kept[1]
+    return found
 
 
 def _plain(found: Any) -> Any:
@@ -36,19 +44,3 @@ def _plain(found: Any) -> Any:
     if isinstance(found, list) and found and isinstance(found[0], dict):
         return [[one[label] for label in sorted(one)] for one in found]
     return found
-
-
-def _session(file: str, files: Files) -> Any:
-    if file not in files.kept:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = files.threads, 1
-        options.log_severity_level = 3
-        try:
-            # from bytes, so that a model cannot name files outside itself
-            session = onnxruntime.InferenceSession(files.read(file), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # noqa: BLE001 - the runtime's errors share no base
-            raise ReadError(f"{file} is no ONNX model that runs here", found=str(error)[:200]) from None
-        files.kept[file] = session
-    return files.kept[file]

@@ -77,6 +77,20 @@ def ordinal(scores: NDArray[np.floating]) -> F64:
     return -np.diff(np.concatenate([[1.0], falling, [0.0]])).reshape(1, -1)
 
 
+def interval(value: NDArray[np.floating], *, half_width: float) -> F64:
+    """Return [1, 3]: the value, and the ends of its conformal interval.
+
+    Args:
+        half_width: quantile of the absolute error on cases that the model had not seen, unit of the value.
+
+    Source: Lei et al. 2018, doi:10.1080/01621459.2017.1307116 (split conformal).
+    """
+    if not half_width >= 0:
+        raise ValueError(f"half width {half_width}")
+    middle = _one(value)
+    return np.array([[middle, middle - half_width, middle + half_width]])
+
+
 def _one(score: NDArray[np.floating]) -> float:
     values = np.asarray(score, dtype=np.float64).reshape(-1)
     if len(values) != 1:

@@ -14,6 +14,7 @@ from vesalius.core.errors import ContradictionError, NothingFoundError, Vesalius
 from vesalius.pipeline import batch
 from vesalius.pipeline.deidentify.request import Request
 from vesalius.privacy.deidentify import NAMELESS
+from vesalius.privacy.heads import names_head
 from vesalius.privacy.known import Known, merged
 from vesalius.privacy.objects import Facts, Kind, survey
 from vesalius.privacy.outcome import Settings
@@ -23,6 +24,25 @@ FEW_FILES = 1024
 """So few are looked at in this process."""
 PORTION_FILES = 16
 """Files that a worker takes at a time; after a crash they are tried one by one."""
+
+
+MOST_SIBLINGS = 2
+"""Other series of the same frame of reference in which a face is looked for."""
+
+
+@dataclass(frozen=True)
+class FaceFiles:
+    """Files that tell where the face of a head is.
+
+    Args:
+        series: those of the series itself.
+        siblings: those of other series in the same frame of reference.
+        digest: SHA-256 over the content of all.
+    """
+
+    series: tuple[Path, ...] = field(repr=False)
+    siblings: tuple[tuple[Path, ...], ...] = field(repr=False)
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -44,6 +64,7 @@ class File:
     suffix: str = ""
     refusal: VesaliusError | None = None
     head_study: bool = False
+    face: FaceFiles | None = None
 
     @property
     def is_again(self) -> bool:
@@ -118,21 +139,24 @@ def planned(request: Request, listed: Sequence[tuple[str, Path]], settings: Sett
     mixed = _mixed_studies(facts)
     twins = _Twins()
     heads = {fact.study_uid for fact in facts if fact.shows_head}
+    faces = _Faces(request, listed, facts, heads)
     by_patient: dict[str, list[File]] = defaultdict(list)
     for place, ((name, path), fact) in enumerate(zip(listed, facts, strict=True), 1):
         refusal: VesaliusError | None = fact.problem
         if fact.study_uid in mixed and refusal is None:
             refusal = _two_patients(fact, request)
+        face = faces.of(name, path, fact)
         file = File(
             path,
             name,
             place,
             request.pseudonyms.token("path", name),
-            _hash(request, fact, known.get(fact.identity, Known())),
+            _hash(request, fact, known.get(fact.identity, Known()), face),
             fact,
             twins.of(fact),
             refusal,
             fact.study_uid in heads,
+            face,
         )
         by_patient[fact.identity].append(file)
     return list(_portions(by_patient, known, settings, request))
@@ -143,9 +167,9 @@ def _portions(
 ) -> Iterator[Portion]:
     for identity, files in by_patient.items():
         values = known.get(identity, Known())
-        for i in range(0, len(files), PORTION_FILES):
+        for group in _groups(files):
             yield Portion(
-                tuple(files[i : i + PORTION_FILES]),
+                group,
                 identity,
                 values,
                 settings,
@@ -153,6 +177,62 @@ def _portions(
                 request.quarantine_folder,
                 request.dry_run,
             )
+
+
+def _groups(files: Sequence[File]) -> Iterator[tuple[File, ...]]:
+    """Yield files that are done together: those of a series in which a face is looked for, else a few at a time."""
+    plain = [file for file in files if file.face is None]
+    for i in range(0, len(plain), PORTION_FILES):
+        yield tuple(plain[i : i + PORTION_FILES])
+    series: dict[tuple[Path, ...], list[File]] = defaultdict(list)
+    for file in files:
+        if file.face is not None:
+            series[file.face.series].append(file)
+    yield from map(tuple, series.values())
+
+
+class _Faces:
+    """Tells which files must be looked at together for the face of a head."""
+
+    def __init__(
+        self, request: Request, listed: Sequence[tuple[str, Path]], facts: Sequence[Facts], heads: set[str]
+    ) -> None:
+        self.request, self.heads = request, heads
+        self.by_series: dict[tuple[str, str], list[tuple[Path, Facts]]] = defaultdict(list)
+        self.by_frame: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
+        self.known: dict[tuple[str, str], FaceFiles] = {}
+        for (_, path), fact in zip(listed, facts, strict=True):
+            if fact.is_slice and fact.kind is Kind.DICOM:
+                self.by_series[fact.study_uid, fact.series_uid].append((path, fact))
+                if fact.frame_uid:
+                    self.by_frame[fact.study_uid, fact.frame_uid][fact.series_uid] = None
+
+    def of(self, name: str, path: Path, fact: Facts) -> FaceFiles | None:
+        """Return the files that tell of the face in a file, None where no face is looked for."""
+        if not (self.request.deface or self.request.no_face):
+            return None
+        if fact.kind is Kind.NIFTI:
+            wanted = self.request.deface or names_head(name.replace("_", " "))
+            return FaceFiles((path,), (), fact.digest) if wanted else None
+        if fact.kind is not Kind.DICOM or not fact.is_slice or not self._is_head(fact):
+            return None
+        key = (fact.study_uid, fact.series_uid)
+        if key not in self.known:
+            self.known[key] = self._of_series(key, fact)
+        return self.known[key]
+
+    def _is_head(self, fact: Facts) -> bool:
+        unknown = not fact.region_known
+        return fact.shows_head or (unknown and (fact.study_uid in self.heads or self.request.deface))
+
+    def _of_series(self, key: tuple[str, str], fact: Facts) -> FaceFiles:
+        study, own = key
+        others = [uid for uid in self.by_frame.get((study, fact.frame_uid), ()) if uid != own]
+        others.sort(key=lambda uid: -len(self.by_series[study, uid]))
+        groups = [self.by_series[key], *(self.by_series[study, uid] for uid in others[:MOST_SIBLINGS])]
+        digest = hashlib.sha256("".join(one.digest for group in groups for _, one in group).encode()).hexdigest()
+        paths = [tuple(path for path, _ in group) for group in groups]
+        return FaceFiles(paths[0], tuple(paths[1:]), digest)
 
 
 def _with_identities(facts: Sequence[Facts]) -> list[Facts]:
@@ -196,8 +276,10 @@ def _two_patients(fact: Facts, request: Request) -> ContradictionError:
     )
 
 
-def _hash(request: Request, fact: Facts, known: Known) -> str:
+def _hash(request: Request, fact: Facts, known: Known, face: FaceFiles | None) -> str:
     parts = (fact.digest, known.flat(), request.profile.name, *sorted(request.profile.options), request.no_face)
+    if face is not None:
+        parts += ("deface" if request.deface else "look", face.digest)
     secret = request.pseudonyms
     return secret.token("content", "\0".join((__version__, secret.key_id, *parts)), 32)
 

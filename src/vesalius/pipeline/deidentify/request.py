@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vesalius.core.errors import DeidentificationError, OutputError, UnsupportedError, UsageError, VesaliusError
+from vesalius.core.errors import DeidentificationError, OutputError, UsageError, VesaliusError
 from vesalius.privacy.outcome import Result
 from vesalius.privacy.profile import DEFAULT, Profile
 from vesalius.privacy.pseudonym import Pseudonyms
@@ -20,6 +20,7 @@ class Request:
     Args:
         source: a file, a folder or a zip.
         no_face: why heads need no defacing, "" when nobody said so.
+        deface: remove the face from CT and MR of heads.
         workers: processes at the same time; 0 works in this process.
         on_file: called with (files done, files in all) as it goes on.
     """
@@ -33,6 +34,7 @@ class Request:
     force: bool = False
     workers: int = 1
     on_file: Callable[[int, int], None] | None = None
+    deface: bool = False
 
     @property
     def report_folder(self) -> Path:
@@ -113,8 +115,11 @@ def check_places(request: Request) -> None:
     """Refuse places that would mix input and output.
 
     Raises:
-        UsageError: IN does not exist, or one of IN and OUT lies inside the other.
+        UsageError: IN does not exist, or one of IN and OUT lies inside the other; faces are to be removed and said
+            not to be there.
     """
+    if request.deface and request.no_face:
+        raise UsageError("faces are to be removed and said not to be there", fix="give --deface or --no-face, not both")
     source = request.source
     if not source.exists():
         raise UsageError("there is no such file or folder", found=str(source), expected="files to de-identify")
@@ -131,14 +136,3 @@ def check_places(request: Request) -> None:
             )
     if request.out.exists() and not request.out.is_dir():
         raise OutputError(f"cannot write {request.out}: it is a file", expected="a folder")
-
-
-def refuse_defacing() -> None:
-    """Say that heads cannot be defaced here.
-
-    Raises:
-        UnsupportedError: always.
-    """
-    raise UnsupportedError(
-        "--deface is not installed", expected="the room privacy.deface", fix="--no-face REASON for faceless heads"
-    )

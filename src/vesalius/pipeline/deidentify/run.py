@@ -111,7 +111,7 @@ def _failure(file: File, code: str, message: str) -> Line:
 
 
 def _work_off(request: Request, listed: list[tuple[str, Path]], store: Store | None) -> Summary:
-    settings = Settings(request.profile, request.pseudonyms, request.no_face)
+    settings = Settings(request.profile, request.pseudonyms, request.no_face, request.deface)
     portions = planned(request, listed, settings)
     ended = _Ended(request, len(listed), store)
     todo = [left for portion in portions if (left := _without_done(portion, ended)) is not None]

@@ -68,6 +68,7 @@ class Store:
             "key": request.pseudonyms.key_id,
             "profile": request.profile.name,
             "options": sorted(request.profile.options),
+            "deface": request.deface,
             "no_face": request.pseudonyms.token("reason", request.no_face) if request.no_face else "",
         }
 

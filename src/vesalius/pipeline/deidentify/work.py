@@ -6,7 +6,7 @@ import errno
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from vesalius.privacy import nifti_text, sidecar
 from vesalius.privacy.deidentify import Cleaned, deidentified, pieces
 from vesalius.privacy.heads import names_head
 from vesalius.privacy.objects import Kind
-from vesalius.privacy.outcome import PixelCleaner, Report, Result, Subject
+from vesalius.privacy.outcome import FaceAnswer, PixelCleaner, Report, Result, Subject
 from vesalius.privacy.profile import Option
 
 FULL_DISK = frozenset((errno.ENOSPC, errno.EDQUOT))
@@ -112,15 +112,33 @@ def _line(file: File, result: Result, output: str = "", size: int = 0, message: 
 
 
 def _nifti(file: File, portion: Portion) -> Line:
-    if names_head(file.name.replace("_", " ")) and not portion.settings.no_face:
+    settings = portion.settings
+    is_head = names_head(file.name.replace("_", " "))
+    if is_head and not (settings.no_face or settings.deface):
         raise DeidentificationError(
             "an image of a head shows a face",
             expected="--deface, or --no-face REASON for a skull-stripped or faceless head",
         )
     name = file.path.name.lower()
-    suffix = ".nii.gz" if name.endswith(".gz") else ".nii"
-    line = _written(file, portion, _stem(file, portion) + suffix, nifti_text.cleaned_nifti(file.path))
-    return _with(line, Report(risks={"pixels_not_searched", "region_unknown"}))
+    target = _stem(file, portion) + (".nii.gz" if name.endswith(".gz") else ".nii")
+    answer = _face(file, portion) or FaceAnswer()
+    risks = {"pixels_not_searched", "defaced" if answer.remove else "region_unknown"}
+    if is_head and settings.no_face:
+        risks = {"pixels_not_searched", "no_face_checked" if answer.checked else "no_face_stated"}
+    parts = nifti_text.cleaned_nifti(file.path, answer.blanker)
+    if answer.doubt:
+        return _with(_aside(file, portion, target, answer.doubt, parts), Report(risks=risks))
+    line = replace(_written(file, portion, target, parts), message=answer.words)
+    return _with(line, Report(risks=risks))
+
+
+def _face(file: File, portion: Portion) -> FaceAnswer | None:
+    """Return what is known of the face in the series of a file, None where none is looked for."""
+    if file.face is None:
+        return None
+    from vesalius.privacy.deface_files import Sources, answer
+
+    return answer(Sources(file.face.series, file.face.siblings), portion.settings)
 
 
 def _stem(file: File, portion: Portion) -> str:
@@ -136,11 +154,13 @@ def _stem(file: File, portion: Portion) -> str:
 def _dicom(file: File, portion: Portion, cleaner: PixelCleaner | None) -> Line:
     subject = Subject(portion.identity, portion.known, file.head_study)
     with opened(file.path) as source:
-        cleaned = deidentified(source, portion.settings, subject, cleaner)
+        face = _face(file, portion)
+        cleaned = deidentified(source, portion.settings, subject, cleaner, face)
         name = _name(cleaned, portion) + file.suffix + ".dcm"
         if cleaned.quarantine:
             return _quarantined(file, portion, name, cleaned, pieces(source, cleaned))
-        return _with(_written(file, portion, name, pieces(source, cleaned)), cleaned.report)
+        line = _written(file, portion, name, pieces(source, cleaned))
+        return _with(replace(line, message=face.words if face is not None else ""), cleaned.report)
 
 
 def _name(cleaned: Cleaned, portion: Portion) -> str:
@@ -177,6 +197,16 @@ def _with(line: Line, report: Report) -> Line:
 
 
 def _quarantined(file: File, portion: Portion, name: str, cleaned: Cleaned, parts: Iterable[bytes]) -> Line:
+    line = _aside(file, portion, name, cleaned.quarantine, parts)
+    if not portion.dry_run:
+        for index, picture in enumerate(cleaned.previews):
+            place = portion.quarantine / f"{line.output.removesuffix('.dcm')}-{index}.png"
+            _private(place, partial(write_bytes, data=picture))
+    return _with(line, cleaned.report)
+
+
+def _aside(file: File, portion: Portion, name: str, reason: str, parts: Iterable[bytes]) -> Line:
+    """Write a file into the quarantine, which only its owner may read."""
     folder = portion.quarantine
     flat = name.rpartition("/")[2]
     if not portion.dry_run:
@@ -184,10 +214,7 @@ def _quarantined(file: File, portion: Portion, name: str, cleaned: Cleaned, part
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.chmod(folder, 0o700)
         _private(folder / flat, lambda path: _write(path, parts))
-        for index, picture in enumerate(cleaned.previews):
-            place = folder / f"{flat.removesuffix('.dcm')}-{index}.png"
-            _private(place, partial(write_bytes, data=picture))
-    return _with(_line(file, Result.QUARANTINED, flat, message=cleaned.quarantine), cleaned.report)
+    return _line(file, Result.QUARANTINED, flat, message=reason)
 
 
 def _write(path: Path, parts: Iterable[bytes]) -> None:

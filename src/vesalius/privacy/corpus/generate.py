@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import dcmwrite, uid
+from pydicom import dcmread, dcmwrite, uid
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.tag import Tag
 
@@ -32,7 +32,12 @@ VISITS: Final[tuple[tuple[tuple[str, int], ...], ...]] = (
     (("us", 1), ("cr", 1), ("sc", 1), ("mg", 1), ("pr", 1)),
 )
 """Kinds and numbers of objects of each visit; every kind is a series."""
-_SYNTAX: Final[Mapping[str, str]] = MappingProxyType({"mr": uid.ImplicitVRLittleEndian, "sc": uid.RLELossless})
+_SYNTAX: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        **{"mr": uid.ImplicitVRLittleEndian, "sc": uid.RLELossless},
+        **{"pet": uid.DeflatedExplicitVRLittleEndian, "mg": uid.ExplicitVRBigEndian},
+    }
+)
 _NESTED: Final = (Tag(0x00082218), 0, Tag(0x00082220), 0)
 """Anatomic Region Sequence and its modifiers: code sequences that are kept; nothing else should be in them."""
 _UNSAFE: Final = re.compile(r"[^\w.-]+")
@@ -83,7 +88,23 @@ def generate(
             visit = _Visit(person, index, number, day, codes.uid(), codes, attributes)
             with quiet():
                 _write_visit(corpus, visit)
+    with quiet():
+        _write_directory(corpus, codes)
     return corpus
+
+
+def _write_directory(corpus: Corpus, codes: Codes) -> None:
+    """Write a DICOMDIR that names every patient by an object of theirs."""
+    items = {item.person: item for item in corpus.items}
+    hands = [Hand(corpus.people[person], corpus.visits[person][0], 0, codes) for person in items]
+    data, plants = places.directory(hands, [dcmread(corpus.folder / item.path) for item in items.values()])
+    information = FileMetaDataset()
+    information.MediaStorageSOPClassUID = uid.MediaStorageDirectoryStorage
+    information.MediaStorageSOPInstanceUID = codes.uid()
+    information.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    whole = FileDataset("DICOMDIR", data, file_meta=information, preamble=bytes(128))
+    dcmwrite(corpus.folder / "DICOMDIR", whole, enforce_file_format=True)
+    corpus.plants.extend(plants)
 
 
 def _days(rng: random.Random) -> tuple[date, ...]:
@@ -227,10 +248,19 @@ def _write(folder: Path, data: Dataset, item: Item, hand: Hand) -> list[Plant]:
     with quiet():
         if syntax == uid.RLELossless:
             whole.compress(syntax, generate_instance_uid=False)
+        elif not information.TransferSyntaxUID.is_little_endian:
+            whole.PixelData = np.frombuffer(whole.PixelData, "<u2").astype(">u2").tobytes()
         stream = io.BytesIO()
         dcmwrite(stream, whole, enforce_file_format=True)
-    # DICOM readers stop at an element that is cut: a whole padding element keeps the object valid.
-    padding = b"\xfc\xff\xfc\xff" + (b"OB\0\0" if not information.TransferSyntaxUID.is_implicit_VR else b"")
-    end += b" " * (len(end) % 2)
-    target.write_bytes(stream.getvalue() + padding + len(end).to_bytes(4, "little") + end)
+    target.write_bytes(stream.getvalue() + _padding(information.TransferSyntaxUID, end))
     return [*plants, plant, other]
+
+
+def _padding(syntax: uid.UID, end: bytes) -> bytes:
+    """Return bytes as a padding element: DICOM readers stop at an element that is cut. A deflated stream has ended."""
+    if syntax == uid.DeflatedExplicitVRLittleEndian:
+        return end
+    end += b" " * (len(end) % 2)
+    order: Literal["little", "big"] = "little" if syntax.is_little_endian else "big"
+    tag = b"".join(part.to_bytes(2, order) for part in (0xFFFC, 0xFFFC))
+    return tag + (b"" if syntax.is_implicit_VR else b"OB\0\0") + len(end).to_bytes(4, order) + end

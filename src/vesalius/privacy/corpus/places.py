@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -138,6 +138,30 @@ def preamble(hand: Hand) -> tuple[bytes, Plant]:
     """Return 128 bytes that begin like a TIFF file and hold a word."""
     word = hand.codes.word()
     return (b"II*\0" + word.encode()).ljust(128, b"\0"), Plant(Leak.PREAMBLE, hand.instance, "preamble", codes=(word,))
+
+
+def directory(hands: Sequence[Hand], objects: Sequence[Dataset]) -> tuple[Dataset, list[Plant]]:
+    """Return the data set of a DICOMDIR with a record of each patient and each of the objects, and its plants."""
+    data, codes = Dataset(), []
+    data.FileSetID, data.FileSetConsistencyFlag = "PLANTED", 0
+    records: list[Dataset] = []
+    for hand, target in zip(hands, objects, strict=True):
+        codes += [hand.codes.word(), hand.codes.word()]
+        patient, image = Dataset(), Dataset()
+        patient.DirectoryRecordType, patient.SpecificCharacterSet = "PATIENT", target.get("SpecificCharacterSet", "")
+        patient.PatientName, patient.PatientID = hand.person.name.person_name, hand.person.patient_id
+        patient.PatientComments = codes[-2]
+        image.DirectoryRecordType, image.SpecificCharacterSet = "IMAGE", target.get("SpecificCharacterSet", "")
+        image.ReferencedFileID, image.ReferencedSOPClassUIDInFile = ["IMAGES", "1"], target.SOPClassUID
+        image.ReferencedSOPInstanceUIDInFile, image.ImageComments = target.SOPInstanceUID, codes[-1]
+        records += [patient, image]
+    for record in records:
+        record.OffsetOfTheNextDirectoryRecord, record.RecordInUseFlag = 0, 0xFFFF
+        record.OffsetOfReferencedLowerLevelDirectoryEntity = 0
+    data.OffsetOfTheFirstDirectoryRecordOfTheRootDirectoryEntity = 0
+    data.OffsetOfTheLastDirectoryRecordOfTheRootDirectoryEntity = 0
+    data.DirectoryRecordSequence = records
+    return data, [Plant(Leak.DIRECTORY, 0, "DICOMDIR", codes=(code,)) for code in codes]
 
 
 def trailing(hand: Hand) -> tuple[bytes, Plant]:

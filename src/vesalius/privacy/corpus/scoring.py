@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from vesalius.io.dicom.values import PARSE_ERRORS, quiet, value
 from vesalius.privacy.corpus.planting import ROOT
@@ -30,7 +32,8 @@ SURVIVES: Final = 0.1
 _LEAST_BYTES: Final = 5
 _WORD = re.compile(rb"Q[BCDFGHJKMNPRTVWX]{8}Z", re.IGNORECASE)
 _UID = re.compile(re.escape(ROOT).encode() + rb"\d{7}\.\d{6}")
-_OLDEST: Final = 90
+_META_BEGIN: Final = 144
+"""Preamble, prefix and the element that holds the length of the rest of the meta information."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ def score(corpus: Corpus, folder: Path) -> Score:
     left = []
     for plant in corpus.plants:
         match = by_instance.get(plant.instance)
-        if _is_left(plant, items[plant.instance], match, words, corpus, outputs):
+        if _is_left(plant, items.get(plant.instance), match, words, corpus, outputs):
             left.append((plant.leak, plant.instance, plant.place))
     left += _elsewhere(corpus, outputs, {instance for _, instance, _ in left})
     counts = corpus.counts() | {Leak.ELSEWHERE: len(outputs)}
@@ -102,7 +105,22 @@ def _outputs(folder: Path) -> Iterator[Output]:
             raw = path.read_bytes()
             data = read(path)
             number = value(data, "InstanceNumber") if data is not None else None
-            yield Output(path, str(path.relative_to(folder)), raw, data, int(number) if number else None)
+            yield Output(
+                path, str(path.relative_to(folder)), _inflated(raw, data), data, int(number) if number else None
+            )
+
+
+def _inflated(raw: bytes, data: Dataset | None) -> bytes:
+    """Return the bytes of a file as they are, a deflated data set inflated."""
+    meta = getattr(data, "file_meta", None)
+    if meta is None or meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        return raw
+    begin = _META_BEGIN + int(meta.FileMetaInformationGroupLength)
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        return raw[:begin] + stream.decompress(raw[begin:]) + stream.unused_data
+    except zlib.error:
+        return raw
 
 
 def read(path: Path) -> Dataset | None:
@@ -125,13 +143,18 @@ def _planted_words(out: Output) -> set[str]:
 
 
 def _is_left(
-    plant: Plant, item: Item, out: Output | None, words: frozenset[str], corpus: Corpus, outputs: Sequence[Output]
+    plant: Plant,
+    item: Item | None,
+    out: Output | None,
+    words: frozenset[str],
+    corpus: Corpus,
+    outputs: Sequence[Output],
 ) -> bool:
     if any(code in words for code in plant.codes):
         return True
     if plant.leak is Leak.FILE_NAME:
         return any(plain(token) in plain(other.name) for token in plant.tokens for other in outputs)
-    if out is None or out.dataset is None:
+    if out is None or out.dataset is None or item is None:
         return False
     if plant.leak is Leak.OVERLAY and not plant.codes:
         return (0x6000, 0x3000) in out.dataset

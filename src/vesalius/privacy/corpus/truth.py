@@ -38,6 +38,7 @@ class Leak(StrEnum):
     GRAPHICS = "graphics"
     STRUCTURED = "structured report"
     DOCUMENT = "encapsulated document"
+    DIRECTORY = "directory"
     FILE_NAME = "file name"
     ELSEWHERE = "elsewhere"
 
@@ -47,7 +48,7 @@ class Plant:
     """One planted identifier.
 
     Args:
-        instance: number of the object, unique in the corpus.
+        instance: number of the object, unique in the corpus; 0 for the directory of all of them.
         place: path of the element ("00400275[0].00080050"), or a word such as "preamble".
         tokens: any of these at the place is a leak.
         codes: made-up words that stand nowhere else; any of them anywhere in the output is a leak.

@@ -50,7 +50,7 @@ def ct_image(volume: Volume, what: str, low_hu: float | None, high_hu: float | N
     """Return the image in axial order and in HU.
 
     Raises:
-        UsageError: another modality, or only one end of the window.
+        UsageError: another modality, none told and no HU, or only one end of the window.
         GeometryError: colour, a fourth axis, no axial slice, or too small.
         ImageContentError: NaN, constant.
     """
@@ -78,7 +78,26 @@ def ct_image(volume: Volume, what: str, low_hu: float | None, high_hu: float | N
         return CtImage(axial, (axial.array.astype(np.float32) - low) * np.float32(slope) + low_hu, "told", True)
     if _in_hounsfield(axial.array):
         return CtImage(axial, axial.array, "stored", True)
+    _check_asserted(volume, what, (low, high))
     return _estimated(axial)
+
+
+def _check_asserted(volume: Volume, what: str, ends: tuple[float, float]) -> None:
+    """Raise unless the values may be estimated: the modality is told, or it is a picture, which cannot tell it.
+
+    Raises:
+        UsageError: see above.
+    """
+    picture = volume.frame is Frame.IMAGE and (volume.shape[0] == 1 or volume.array.dtype == np.uint8)
+    if volume.modality == "CT" or picture:
+        return
+    raise UsageError(
+        f"{what} works on CT; this image does not tell its modality, and its values are not Hounsfield units",
+        found=f"values {ends[0]:g} to {ends[1]:g}, none of them air",
+        expected=f"air below {AIR_SEEN_HU:g} HU somewhere in the image",
+        fix="if it is CT, say so: --modality CT, or --low-hu and --high-hu of a window (Python: "
+        'dataclasses.replace(volume, modality="CT")); MR is not for this method',
+    )
 
 
 def _in_hounsfield(array: Array) -> bool:

@@ -1,0 +1,1 @@
+"""Networks in PyTorch, by name; each is a body of stages and a last layer."""
