@@ -49,7 +49,9 @@ class RunFolder:
         if len(found) and int(found.rows.max()) >= len(self.cohort):
             raise ReadError(f"{path} names cases that cohort.csv does not hold", found=f"row {int(found.rows.max())}",
                             expected=f"0 to {len(self.cohort) - 1}")  # fmt: skip
-        return replace(found, groups=patient_groups(self.cohort.text("patient_id")[found.rows], found.rows))
+        # copies of one image join patients, and then the group stands for them
+        together = "group" if self.cohort.has("group") else "patient_id"
+        return replace(found, groups=patient_groups(self.cohort.text(together)[found.rows], found.rows))
 
     @property
     def package(self) -> Path | None:
