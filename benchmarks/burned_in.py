@@ -121,7 +121,8 @@ def plant(picture: Array, rng: random.Random, known: dict[str, list[Path]], coun
     canvas = picture.astype(np.float32)
     if noise and not after:
         canvas += chance.normal(0, noise * 255, canvas.shape)
-    taken, found = np.zeros(picture.shape, bool), []
+    taken = np.zeros(picture.shape, bool)
+    found: list[String] = []
     for _ in range(4 * count):
         if len(found) == count:
             break

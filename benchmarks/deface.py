@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filter, label
+from scipy.ndimage import distance_transform_edt, gaussian_filter, label
 from tissue import read_labels
 
 from vesalius.core.mask import Mask
@@ -51,9 +51,7 @@ class Row:
     dilated_identical: bool
     moved_mm: dict[str, float]
     eyes_mm: float | None
-    grey_percent: float | None
-    white_percent: float | None
-    fluid_percent: float | None
+    volumes_percent: tuple[float, float, float] | None
     removed_ml: float
     seconds: float
 
@@ -98,15 +96,15 @@ def eyes_moved(labels: Mask, defaced: Defaced) -> float:
     return min(moved)
 
 
-def changes(before: Volume, after: Volume) -> tuple[list[float], Bits]:
+def changes(before: Volume, after: Volume) -> tuple[tuple[float, float, float], Bits]:
     """Return the change of grey matter, white matter and fluid in percent, and the brain mask of the first image."""
     options = TissueOptions(reruns=0)
     one, other = segment_tissue(before, options), segment_tissue(after, options)
-    percent = [
-        100 * (float(other.probabilities[name].array.sum()) / float(one.probabilities[name].array.sum()) - 1)
+    grey, white, fluid = (
+        round(100 * (float(other.probabilities[name].array.sum()) / float(one.probabilities[name].array.sum()) - 1), 2)
         for name in ("gray_matter", "white_matter", "csf")
-    ]
-    return percent, one.brain.array > 0
+    )
+    return (grey, white, fluid), one.brain.array > 0
 
 
 def row(name: str, volume: Volume, labels: Mask | None, volumes: bool) -> Row:
@@ -115,13 +113,13 @@ def row(name: str, volume: Volume, labels: Mask | None, volumes: bool) -> Row:
     result = deface(volume)
     seconds = time.process_time() - started
     gone = result.removed.array > 0
-    percent: list[float | None] = [None, None, None]
+    percent: tuple[float, float, float] | None = None
     brain = largest(tissue_truth(labels).array > 0) if labels is not None else np.zeros(volume.shape, bool)
     if volumes:
-        measured, found = changes(volume, result.volume)
-        percent = [round(one, 2) for one in measured]
+        percent, found = changes(volume, result.volume)
         brain = found if labels is None else brain
     spacing = volume.spacing_mm
+    tissue = volume.array > (-300 if volume.modality == "CT" else 0.5 * float(volume.array.mean()))
     kept = float(distance_transform_edt(~brain, sampling=spacing)[gone].min()) if brain.any() else float("nan")
     near = distance_transform_edt(~brain, sampling=spacing) <= 2 if brain.any() else brain
     return Row(
@@ -130,10 +128,8 @@ def row(name: str, volume: Volume, labels: Mask | None, volumes: bool) -> Row:
         bool(np.array_equal(result.volume.array[near], volume.array[near])),
         dict(result.face.moved_mm),
         round(eyes_moved(labels, result), 1) if labels is not None else None,
-        *percent,
-        round(
-            float(np.count_nonzero(gone & binary_dilation(volume.array > np.percentile(volume.array, 60)))) / 1000, 0
-        ),
+        percent,
+        round(float(np.count_nonzero(gone & tissue)) * float(np.prod(spacing)) / 1000),
         round(seconds, 1),
     )
 

@@ -67,6 +67,8 @@ def test_no_patient_stands_on_two_sides(tmp_path: Path, trained: Trainer) -> Non
     for one in rows(run.folder / "cohort.csv"):
         folds.setdefault(one["patient_id"], set()).add(one["fold"])
     assert all(len(found) == 1 for found in folds.values())
+    groups = {(one["patient_id"], one["group"]) for one in rows(run.folder / "cohort.csv")}
+    assert len(groups) == 40
     assert not run.package().exists()
 
 
@@ -115,6 +117,14 @@ def test_every_kind_ends_in_a_package_that_passes_its_golden_cases(
     assert main["low"] <= main["value"] <= main["high"]
     with open_package(run.package()) as package:
         assert Runner(package).check_golden() <= 1e-6
+
+
+def test_cox_tells_the_hazard_ratio_of_each_column(tmp_path: Path, trained: Trainer) -> None:
+    run = trained(task(table(tmp_path, patients=120), kind="survival", model=KINDS[2]["model"]))
+    told = {one["name"]: one for one in run.info["results"]["classical"]["final"]["per_standard_deviation"]}
+    assert list(told) == ["marker", "noise", "sex = F", "sex = M"]
+    assert told["marker"]["low"] > 1.5
+    assert told["noise"]["low"] < 1 < told["noise"]["high"]
 
 
 def test_clusters_are_packaged_with_their_stability(tmp_path: Path, trained: Trainer) -> None:
@@ -214,6 +224,7 @@ def test_a_patient_in_two_parts_by_hand_is_refused(tmp_path: Path, trained: Trai
         other.write_text("\n".join([f"{lines[0]},{column}", *divided]) + "\n")
         with pytest.raises(UsageError, match=said):
             trained(task(other))
+        assert trained(task(other, split={"folds": 2, "ignore_table": True}), column).status == "complete"
 
 
 def test_a_warning_stays_with_everything_when_there_are_no_patients(tmp_path: Path, trained: Trainer) -> None:
@@ -332,11 +343,22 @@ def test_real_ultrasound_is_judged_and_packaged(data_root: Path, trained: Traine
 
 
 SCRIPT = """
-import sys
+import os, sys, time
 from pathlib import Path
+from vesalius.io import atomic
 from vesalius.train import energy
 from vesalius.train.run import RunOptions, train
 energy._tracker = lambda country: None
+wait, seen, true = os.environ.get("HOLD", ""), [0], os.replace
+
+def held(source, target):
+    # the new file is written whole and not yet in its place
+    if wait and Path(target).match(wait):
+        Path("holding").touch()
+        time.sleep(600)
+    true(source, target)
+
+atomic.os.replace = held
 train(sys.argv[1], sys.argv[2], resume=True, options=RunOptions(threads=1, home=Path(sys.argv[3])))
 """
 
@@ -344,7 +366,7 @@ train(sys.argv[1], sys.argv[2], resume=True, options=RunOptions(threads=1, home=
 @pytest.mark.slow
 @pytest.mark.parametrize("network", [False, True], ids=["classical", "network"])
 def test_killed_at_any_moment_a_run_ends_with_the_same_weights(network: bool, tmp_path: Path, data_root: Path) -> None:
-    """kill -9 at three moments, the last while something is being saved."""
+    """kill -9 while cases are prepared, between two folds, and while a model is being saved."""
     from vesalius.train.task import task_text
 
     model: dict[str, Any] = {"classical": {"learner": "forest", "parameters": {"n_estimators": 60}}}
@@ -357,14 +379,19 @@ def test_killed_at_any_moment_a_run_ends_with_the_same_weights(network: bool, tm
     )  # fmt: skip
     (tmp_path / "task.yaml").write_text(task_text(wish))
     whole = _ended(tmp_path, "whole")
-    for moment in (_exists("folds/*/fit"), _exists("folds/*/done"), _exists("**/.*.part")):
-        _killed(tmp_path, "killed", moment)
+    saved = "fit/*/*/*.safetensors" if network else "fit/model.onnx"
+    assert _killed(tmp_path, lambda run: (run / "cache").is_dir())
+    assert _killed(tmp_path, lambda run: any(run.glob("*/folds/*/done")))
+    assert _killed(tmp_path, lambda run: (tmp_path / "holding").exists(), hold=saved)
     assert _ended(tmp_path, "killed") == whole
 
 
-def _call(folder: Path, name: str) -> subprocess.Popen[bytes]:
+def _call(folder: Path, name: str, hold: str = "") -> subprocess.Popen[bytes]:
     arguments = [sys.executable, "-c", SCRIPT, "task.yaml", name, "home"]
-    return subprocess.Popen(arguments, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    environment = {**os.environ, "HOLD": hold}
+    return subprocess.Popen(
+        arguments, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )  # fmt: skip
 
 
 def _ended(folder: Path, name: str) -> dict[str, str]:
@@ -374,18 +401,15 @@ def _ended(folder: Path, name: str) -> dict[str, str]:
     return {one: found["weights_sha256"] for one, found in read_run(folder / name).info["results"].items()}
 
 
-def _exists(pattern: str) -> Callable[[Path], bool]:
-    return lambda run: any(True for one in ("classical", "network") for _ in (run / one).glob(pattern))
-
-
-def _killed(folder: Path, name: str, moment: Callable[[Path], bool]) -> None:
-    process = _call(folder, name)
+def _killed(folder: Path, moment: Callable[[Path], bool], hold: str = "") -> bool:
+    """Return whether a run was killed at a moment, before its end."""
+    process = _call(folder, "killed", hold)
     until = time.monotonic() + 240
-    while process.poll() is None and time.monotonic() < until and not moment(folder / name):
+    while process.poll() is None and time.monotonic() < until and not moment(folder / "killed"):
         time.sleep(0.002)
-    if process.poll() is None:
-        os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.communicate()
+    return process.returncode == -signal.SIGKILL
 
 
 def test_numbers_of_a_fold_come_back_as_they_went(tmp_path: Path) -> None:

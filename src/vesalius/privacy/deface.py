@@ -31,7 +31,7 @@ Bits = NDArray[np.bool_]
 PROFILE_MM: Final = ((26.0, -105.0), (-10.0, -70.0), (-42.0, -68.0), (-85.0, -30.0), (-95.0, -22.0))
 """(height, front to back) of the surface behind which everything stays, template LPS mm. It runs from the forehead down
 behind the eyeballs and far below the brain back to the throat, whose rear wall and the spine stay."""
-EARS_MM: Final = ((66.0, 200.0), (-26.0, 48.0), (-88.0, 0.0))
+EARS_MM: Final = ((66.0, 200.0), (-26.0, 48.0), (-88.0, 14.0))
 """Least and largest distance from the middle plane, front to back, and height of the boxes that hold the ears."""
 CLEARANCE_MM: Final = (10.0, 16.0)
 """What is nearer to the brain stays, in front and at the ears."""

@@ -28,6 +28,8 @@ _MOST_PARTS: Final = 4
 _MOST_SEEN: Final = 65536
 _LEAST_NUMBER: Final = 6
 """Digits inside an id that are looked for alone."""
+_LEAST_LOGIN: Final = 4
+"""Letters of a family name that is looked for with an initial before or behind it."""
 _LONG_PHRASE: Final = 6
 _LONG_RUN: Final = 10
 _FULL: Final = frozenset((16, 64))
@@ -224,7 +226,7 @@ def _logins(name: str) -> Iterator[str]:
     """Yield family name and initial in one word, as the accounts of consoles are called."""
     for script in name.split("="):
         family, given, *_ = [*(part.strip() for part in script.split("^")), "", ""]
-        if len(family) >= _TELLING and given and family.isalpha() and family < _IDEOGRAPHS:
+        if len(family) >= _LEAST_LOGIN and given and family.isalpha() and family < _IDEOGRAPHS:
             yield from (given[0] + family, family + given[0])
 
 

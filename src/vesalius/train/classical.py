@@ -302,7 +302,7 @@ def _cox(work: _Work) -> Found:
     }  # fmt: skip
     last = Step(id=LAST, op="survival.cox", inputs=("scaled",), parameters=parameters)
     reach = 1.959964 * found.errors
-    ratios = [{"coefficient": float(b), "low": float(b - r), "high": float(b + r)}
+    ratios = [{"hazard_ratio": float(np.exp(b)), "low": float(np.exp(b - r)), "high": float(np.exp(b + r))}
               for b, r in zip(found.coefficients, reach, strict=True)]  # fmt: skip
     about: dict[str, object] = {"parameters": {"penalty": penalty}, "features": int(x.shape[1]),
                                 "per_standard_deviation": ratios}  # fmt: skip

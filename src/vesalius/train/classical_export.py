@@ -162,7 +162,9 @@ def _logit(proto: Any, learner: str, prefix: str, helper: Any) -> Any:
 def _joined(parts: list[Any], width: int, helper: Any, compose: Any) -> Any:
     """Return models that share their input as one, their outputs side by side."""
     tensor = needed("onnx").TensorProto
-    nodes, values, opsets = [], [], {}
+    nodes: list[Any] = []
+    values: list[Any] = []
+    opsets: dict[str, int] = {}
     for part in parts:
         own = part.graph.input[0].name
         for one in part.graph.node:

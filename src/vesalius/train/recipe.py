@@ -141,6 +141,33 @@ def classical_recipe(task: Task, options: ClassicalOptions, seen: Look, cohort: 
     return Recipe(tuple(steps), FEATURES, columns, _texts(task, cohort, columns), files, own)
 
 
+def feature_names(recipe: Recipe, width: int) -> tuple[str, ...]:
+    """Return what each value of a vector is: a column, a column and its word, or a feature and its number.
+
+    Empty when two features share the vector and neither tells its length.
+    """
+    steps = {step.id: step for step in recipe.steps}
+    if FEATURES not in steps:
+        return ()
+    ends = steps[FEATURES].inputs
+    known = {CLINICAL: _clinical_names(recipe, steps)} if CLINICAL in ends else {}
+    open_ends = [end for end in ends if end != CLINICAL]
+    if len(open_ends) > 1:
+        return ()
+    rest = width - len(known.get(CLINICAL, ()))
+    known.update({end: tuple(f"{end.partition('_')[2]} {k + 1}" for k in range(rest)) for end in open_ends})
+    return tuple(name for end in ends for name in known[end])
+
+
+def _clinical_names(recipe: Recipe, steps: Mapping[str, Step]) -> tuple[str, ...]:
+    found: list[str] = []
+    for end in steps[CLINICAL].inputs:
+        column = recipe.columns[steps[end].inputs[0]]
+        words = steps[end].parameters.get("values")
+        found += [column] if words is None else [f"{column} = {word}" for word in words]
+    return tuple(found)
+
+
 def default_baseline(task: Task, seen: Look) -> ClassicalOptions:
     """Return the classical model that stands beside a network when the task names none."""
     learner = {"regression": "svm", "survival": "cox"}.get(task.kind, "svm")

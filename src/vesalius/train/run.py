@@ -175,15 +175,11 @@ def _begin(work: _Work, cases: RunCases, models: tuple[Plan, ...], given: str) -
             "the cases are not those with which the run began", found=f"{len(cases.cohort)} cases",
             expected=f"{work.info.get('cases')} cases, unchanged", fix="--force begins anew, as after a withdrawal",
         )  # fmt: skip
-    with output_errors(work.out):
-        (work.out / "cache").mkdir(parents=True, exist_ok=True)
-    write_text(work.out / TASK, given or task_text(work.task))
-    write_cohort(cases.cohort, work.out / COHORT)
     task = work.task
     patients = sorted(set(cases.cohort.text("patient_id").tolist()) - {""})
-    register(work.home, "run", str(work.out.resolve()), patients, digest)
     work.info.pop("error", None)
     work.info.pop("stopped", None)
+    # first of all files: from here on the folder is a run that can be taken up
     work.save(
         name=task.name, title=task.title or task.name, kind=task.kind, labels=list(cases.target.labels),
         status=RUNNING, seed=task.seed, threads=work.options.threads, cohort_sha256=digest,
@@ -192,6 +188,11 @@ def _begin(work: _Work, cases: RunCases, models: tuple[Plan, ...], given: str) -
         warnings=_warnings(work, cases), left_out=dict(cases.left_out), candidates=[one.name for one in models],
         folds=[{"repeat": r, "fold": k, "cases": len(rows)} for r, k, _, rows in cases.parts()],
     )  # fmt: skip
+    write_text(work.out / TASK, given or task_text(task))
+    write_cohort(cases.cohort, work.out / COHORT)
+    with output_errors(work.out):
+        (work.out / "cache").mkdir(parents=True, exist_ok=True)
+    register(work.home, "run", str(work.out.resolve()), patients, digest)
 
 
 def _warnings(work: _Work, cases: RunCases) -> list[str]:

@@ -26,6 +26,8 @@ from vesalius.train.split import SplitOptions, assign, divide, grouped
 from vesalius.train.task import BudgetOptions, Task
 
 Ints = NDArray[np.int64]
+GROUP: Final = "group"
+"""Column of cohort.csv: cases of one patient, and copies of their images, share a number."""
 NEVER: Final = -1
 TEST: Final = -2
 
@@ -89,9 +91,13 @@ def assemble(
         LabelError: the label is missing, constant or no number.
     """
     data = task.data
+    if GROUP in data.clinical:
+        raise UsageError("the column group is the run's own", fix="give the clinical column another name")
     cohort = read_cohort(
         data.table, columns=data.columns or None, layout=data.layout, basis=data.basis, licence=data.licence
     )
+    if task.split.ignore_table:
+        cohort = cohort.without("split", "fold", "inner_fold", "repeat")
     cohort, repeats = _unrepeated(cohort)
     allowed = permitted(cohort, home)
     left_out = dict(allowed.left_out)
@@ -106,7 +112,8 @@ def assemble(
     folds = _folds(task, cohort, target, pairs, repeats)
     if lost:
         warnings = (*warnings, f"{lost} files cannot be read and were not compared with the others")
-    found = RunCases(_divided(task, cohort, target, folds), target, groups, folds, warnings, left_out)
+    divided = _divided(task, cohort, target, folds).with_columns(**{GROUP: groups.astype(np.float64)})
+    found = RunCases(divided, target, groups, folds, warnings, left_out)
     _check(found)
     return found
 

@@ -18,7 +18,7 @@ from vesalius.train import classical
 from vesalius.train.cases import as_values, contracts, prepare
 from vesalius.train.classical_options import ClassicalOptions
 from vesalius.train.learner import EnergyGuard, Fitted, Job, Learner, Prepared
-from vesalius.train.recipe import Look, Recipe, classical_recipe, default_baseline, look, network_recipe
+from vesalius.train.recipe import Look, Recipe, classical_recipe, default_baseline, feature_names, look, network_recipe
 from vesalius.train.run_cohort import RunCases
 from vesalius.train.run_judge import HeldOut, correction, held_out, part_of, table
 from vesalius.train.run_log import RunLog
@@ -149,7 +149,18 @@ def final(place: Place, plan: Plan, given: Prepared, held: HeldOut | None) -> tu
         nothing = np.full(len(test), -1)
         text = table(place.cases, HeldOut(test, nothing * 0, nothing, raw, corrected))
         write_text(place.out / plan.name / "test.csv", text)
-    return Trained(plan.recipe, given, fitted, after), json.loads(json.dumps(dict(fitted.told()), default=_plain))
+    told = json.loads(json.dumps(dict(fitted.told()), default=_plain))
+    return Trained(plan.recipe, given, fitted, after), _named(plan, given, told)
+
+
+def _named(plan: Plan, given: Prepared, told: dict[str, Any]) -> dict[str, Any]:
+    """Return what a fit told with the names of its features beside its coefficients."""
+    values = given.values[plan.recipe.output]
+    names = feature_names(plan.recipe, int(values.shape[1])) if values.ndim == 2 else ()
+    rows = told.get("per_standard_deviation", [])
+    if names and len(rows) == len(names):
+        told["per_standard_deviation"] = [{"name": name, **row} for name, row in zip(names, rows, strict=True)]
+    return told
 
 
 def clusters(place: Place, plan: Plan, given: Prepared, fitted: Fitted) -> None:

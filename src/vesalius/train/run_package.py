@@ -104,6 +104,7 @@ def write(task: Task, cases: RunCases, trained: Trained, judged: Judged, target:
 def _card(task: Task, cases: RunCases, trained: Trained, judged: Judged) -> Card:
     told, labels = task.card, cases.target.labels
     learned = cases.cohort.take(cases.training)
+    began: Any = trained.fitted.told().get("init") or {}
     used = judged.energy
     energy = Energy()
     if used is not None:
@@ -112,7 +113,8 @@ def _card(task: Task, cases: RunCases, trained: Trained, judged: Judged) -> Card
     return Card(
         name=task.name, version=told.version, status="draft", kind=task.kind, title=task.title or task.name,
         summary=told.summary, intended_use=told.intended_use, not_for=told.not_for, risk_class=told.risk_class,
-        licence=_licence(learned), licence_text=task.data.licence_text, inputs=trained.prepared.inputs,
+        licence=_licence(learned, str(began.get("licence") or "open")), licence_text=task.data.licence_text,
+        inputs=trained.prepared.inputs,
         output=OutputContract(
             labels=tuple(Coded(name=one) for one in labels), unit=told.unit,
             score="probability" if labels else "score",
@@ -122,9 +124,9 @@ def _card(task: Task, cases: RunCases, trained: Trained, judged: Judged) -> Card
     )  # fmt: skip
 
 
-def _licence(cohort: Cohort) -> Any:
-    """Return the strictest class among the cases; a case that does not tell makes it unclear."""
-    classes = set(cohort.text("licence").tolist())
+def _licence(cohort: Cohort, weights: str = "open") -> Any:
+    """Return the strictest class of the cases and of the weights it began with; what does not tell makes it unclear."""
+    classes = {*cohort.text("licence").tolist(), weights}
     if classes & {"", "unclear"}:
         return "unclear"
     return "research" if "research" in classes else "open"

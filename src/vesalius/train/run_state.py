@@ -120,7 +120,7 @@ def opened(out: Path, key: Mapping[str, Any], *, resume: bool, force: bool) -> R
 
 def _only_ours(out: Path) -> bool:
     """Return whether a folder holds nothing but what a run that was killed at its start left."""
-    return out.is_dir() and all(one.name in (TASK, COHORT) or one.name.endswith(".part") for one in out.iterdir())
+    return out.is_dir() and all(one.name.endswith(".part") for one in out.iterdir())
 
 
 def save(out: Path, info: Mapping[str, Any]) -> None:

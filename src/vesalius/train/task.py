@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from vesalius.config.yaml import load_yaml
-from vesalius.core.errors import ConfigError, UsageError
+from vesalius.core.errors import UsageError
 from vesalius.models.card import LicenceClass
 from vesalius.train.classical_options import BY_KIND, CLINICAL, ClassicalOptions, Feature, Operation
 from vesalius.train.network_options import NetworkOptions
@@ -75,6 +75,7 @@ class SplitOptionsOfTask(_Part):
     """How the cases are divided; what the table itself holds (`split`, `fold`) stands.
 
     Args:
+        ignore_table: drop what the table says of the division, as the parts of a benchmark that share images.
         folds: of the cross-validation; 0: one part for validation, see `val`.
         test: share of one test set. val: share for validation, without folds.
         repeats: draw the folds so many times.
@@ -85,6 +86,7 @@ class SplitOptionsOfTask(_Part):
         early_stopping: share of each training part that a network keeps for early stopping.
     """
 
+    ignore_table: bool = False
     folds: Annotated[int, Field(ge=0, le=100)] = 5
     test: Share = 0.0
     val: Share = 0.0
@@ -246,8 +248,3 @@ def budgeted(task: Task, name: str) -> tuple[Task, BudgetOptions]:
         network = network.model_copy(update={"epochs": min(budget.epochs, network.epochs)})
         task = task.model_copy(update={"model": ModelOptions(network=network)})
     return task, budget
-
-
-def refuse(message: str, **parts: str) -> ConfigError:
-    """Return the error of a task that its data contradict."""
-    return ConfigError(message, **parts)

@@ -180,6 +180,7 @@ def _united(kept: Line, other: Line) -> Line:
         length=high - low,
         thickness=max(kept.thickness, other.thickness if other.thickness <= _AS_THIN * kept.thickness else 0.0),
         peak=max(kept.peak, other.peak),
+        filled=max(kept.filled, other.filled) if other.length >= 0.8 * kept.length else kept.filled,
     )
 
 
@@ -294,16 +295,18 @@ def is_text(line: Line, views: int) -> bool:
 def _is_bar(line: Line, views: int) -> bool:
     """Return whether nearly every view sees one straight, filled bar: a line of a script that cannot be read.
 
-    Bones and vessels are seen so in two or three views at most; what is thick may be an organ and must be filled more.
+    Ribs are ovals, which fill less of their box, and vessels are bent; what is thick may be an organ.
     """
     proportion = line.length / line.thickness
-    if line.thickness > _THICK:
-        return line.seen >= views > 1 and proportion >= 3 and line.filled >= 0.84 and line.mean >= 0.85
     if line.thickness > _THIN:
-        return line.seen >= views > 1 and proportion >= 3 and line.filled >= 0.65 and line.mean >= 0.8
-    if line.seen >= views > 1:
-        return proportion >= 2 and line.filled >= 0.62 and line.mean >= 0.72
-    return line.seen >= max(3, views - 1) and proportion >= 2.5 and line.filled >= 0.7 and line.mean >= 0.75
+        least = 0.84 if line.thickness > _THICK else 0.7
+        return line.seen >= views > 1 and proportion >= 3 and line.filled >= least and line.mean >= 0.8
+    if line.seen < views or views < 2:
+        return line.seen >= max(3, views - 1) and proportion >= 2.5 and line.filled >= 0.8 and line.mean >= 0.8
+    if line.filled >= 0.76 and line.mean >= 0.8:
+        return proportion >= 2
+    letters = len(line.text.replace(" ", ""))
+    return proportion >= 2.5 and line.filled >= 0.7 and line.mean >= 0.72 and letters >= 2 and line.score >= 0.42
 
 
 def is_doubtful(line: Line, views: int) -> bool:
