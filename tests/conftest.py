@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+# as the program does: waiting threads of workers side by side must not spin; read when a library is loaded
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 CI = os.environ.get("CI", "").lower() == "true"
 
 

@@ -33,12 +33,12 @@ STRICTER = {
         ),
         "device=K",
     ),
-    **dict.fromkeys(("00321033", "00700006"), "descriptors=C"),
+    **dict.fromkeys(("00321033", "00700006", "04000565"), "descriptors=C"),
     "04000310": "full=K modified=C",
 }
 """Tag -> options that the standard's table has and ours lacks on purpose. A date of calibration is often that of the
-study: kept beside moved dates, it would tell by how many days they moved. Text of graphics, names of services and
-signed time stamps go whole."""
+study: kept beside moved dates, it would tell by how many days they moved. Text of graphics, names of services,
+signed time stamps and reasons of a modification go whole."""
 
 SECOND_READING = "dc03d5fdcfba1c0b6bb25844a7e6cfc0ad1f24620f6efd8ceb36c6481ed5e668"
 SECOND_READING_PRIVATE = "31600b9cc8b4bc74621f29224e4a7b294b2bf61e7f029b85f06ea6f86f882a4a"

@@ -81,6 +81,8 @@ class Session:
 
 def perform(command: str, flags: Flags, body: Callable[[Session], Answer]) -> int:
     """Run a command and return its exit code; whatever happens, standard output holds one answer at most."""
+    # threads that wait sleep instead of spinning: two programs on two cores slow each other 20-fold otherwise
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     settings: list[Settings] = []
     with _clean_output(flags.json) as stream:
         try:

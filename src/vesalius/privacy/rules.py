@@ -170,6 +170,8 @@ class Cleaner:
             return element.value if is_identity else self.values.description(element)
         if listed and action is Action.CLEAN and vr in BYTES:
             return None
+        if listed and action is Action.CLEAN and vr == "CS":
+            return self.values.label(element)
         if listed and action is Action.KEEP and vr in DATES:
             return self.values.kept_date(element)
         if listed and action is Action.KEEP and vr == "AE":

@@ -139,7 +139,7 @@ class Values:
         """Return coded strings as they are; what is no code string or a known value goes."""
         keyword = element.keyword
         if keyword in LABELS:
-            return self._each(element, lambda value: self._label(keyword, value))
+            return self.label(element)
 
         def one(value: str) -> str:
             if _CODE_STRING.match(value) is None:
@@ -148,6 +148,11 @@ class Values:
             return "" if swept or (value.replace(" ", "").isdigit() and len(value) > 5) else value
 
         return self._each(element, one)
+
+    def label(self, element: DataElement) -> Any:
+        """Return coded strings that people type, as far as their words are harmless."""
+        keyword = element.keyword
+        return self._each(element, lambda value: self._label(keyword, value))
 
     def _label(self, keyword: str, value: str) -> str:
         """Return a label that people type as far as its words are harmless; a link between items stays one."""

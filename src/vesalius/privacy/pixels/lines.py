@@ -180,7 +180,7 @@ def _united(kept: Line, other: Line) -> Line:
         length=high - low,
         thickness=max(kept.thickness, other.thickness if other.thickness <= _AS_THIN * kept.thickness else 0.0),
         peak=max(kept.peak, other.peak),
-        filled=max(kept.filled, other.filled) if other.length >= 0.8 * kept.length else kept.filled,
+        filled=max(kept.filled, other.filled) if other.length >= 0.5 * kept.length else kept.filled,
     )
 
 
@@ -289,7 +289,7 @@ def is_text(line: Line, views: int) -> bool:
         return False
     if line.seen >= max(3, views - 1):
         return line.filled >= 0.78 or (line.score >= 0.5 and line.mean >= 0.85)
-    return line.filled >= 0.78 and line.seen >= 3 and letters >= 3 and line.score >= 0.5
+    return line.filled >= 0.85 and line.seen >= 3 and letters >= 3 and line.score >= 0.5
 
 
 def _is_bar(line: Line, views: int) -> bool:
