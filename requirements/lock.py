@@ -10,7 +10,11 @@ import tomllib
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SETS = {"base": [], "demo": ["demo"], "dev": ["demo", "ocr", "corpus", "train", "networks", "openvino", "test", "check", "bench"]}
+SETS = {
+    "base": [],
+    "demo": ["demo"],
+    "dev": ["demo", "ocr", "corpus", "train", "networks", "openvino", "test", "check", "bench"],
+}
 """File stem -> extras."""
 
 
