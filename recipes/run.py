@@ -45,7 +45,7 @@ def run(name: str, data: Path, out: Path, *, budget: str, check: bool) -> int:
         "check": ("check", table, "--out", place / "check", *_columns(task), "--force"),
         "train": ("train", task, "--data", table, "--out", place / "run", "--resume", *_budget(budget)),
         "evaluate": ("evaluate", place / "run", "--out", place / "evaluation", "--force"),
-        "package": ("package", place / "run", "--out", place / f"{name}.vesalius", "--force"),
+        "package": ("package", place / "run", "--out", place / f"{name}.vesalius", *_card(task), "--force"),
     }
     if not check:
         del commands["check"]
@@ -61,6 +61,12 @@ def run(name: str, data: Path, out: Path, *, budget: str, check: bool) -> int:
 
 def _budget(name: str) -> tuple[str, ...]:
     return ("--budget", name) if name else ()
+
+
+def _card(task: Path) -> tuple[str | Path, ...]:
+    """Return the option for what people say of the model, where a recipe says it."""
+    card = task.with_name("card.yaml")
+    return ("--card", card) if card.is_file() else ()
 
 
 def _columns(task: Path) -> tuple[str, ...]:

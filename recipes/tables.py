@@ -10,6 +10,7 @@ import csv
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -173,7 +174,7 @@ MAKERS: Mapping[str, tuple[str, Callable[[Path, Path], Path]]] = {
     "head_ct_hemorrhage": ("head_ct_hemorrhage", pictures),
     "brain_mri_tumor_yesno": ("brain_mri_tumor_yesno", pictures),
     "iqothnccd_lung_ct": ("iqothnccd_lung_ct", blocks),
-    "ct_kidney_4class": ("ct_kidney_4class", blocks),
+    "ct_kidney_4class": ("ct_kidney_4class", partial(blocks, parts=5)),
     "gallbladder_us_ba": ("gallbladder_us_ba", pictures),
     "oasis_dementia": ("oasis_longitudinal", dementia),
     "oasis_dementia_no_tests": ("oasis_longitudinal", dementia),
