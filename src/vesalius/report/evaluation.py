@@ -23,7 +23,7 @@ from vesalius.report.phrases import Phrases
 
 FORMATS = ("html", "pdf", "csv", "json")
 HEAD = {
-    "classification": ("auc", "average_precision", "balanced_accuracy", "accuracy", "mcc", "sensitivity",
+    "classification": ("auc", "average_precision", "balanced_accuracy", "accuracy", "sensitivity",
                        "specificity", "brier", "ece"),
     "ordinal": ("kappa", "auc", "balanced_accuracy", "accuracy", "grade_error", "brier", "ece"),
     "regression": ("mae", "rmse", "r2", "bias", "limit_low", "limit_high", "concordance"),

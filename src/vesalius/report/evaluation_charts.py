@@ -94,7 +94,7 @@ def curves(roc: Mapping[str, Band], recall: Mapping[str, Band], prevalence: floa
     """Return what draws ROC and precision-recall curves side by side."""
 
     def draw(sheet: Sheet) -> None:
-        left, right = sheet.axes(16, 13, 64, 64), sheet.axes(104, 13, 64, 64)
+        left, right = sheet.axes(16, 13, 64, 52), sheet.axes(104, 13, 64, 52)
         for axes, lines in ((left, roc), (right, recall)):
             for number, (name, band) in enumerate(lines.items()):
                 _line(axes, band, number, name, shade=len(lines) <= 3)

@@ -38,7 +38,7 @@ def curves(found: Evaluation, parts: list[Part], pen: Pen) -> Picture | None:
     models = words.joined([candidate(p, words) for p in parts])
     alt = words.text("evaluation.picture.curves_alt", models=models, values=words.joined(list(roc)))
     name = f"curves_{first.data.replace('-', '_')}"
-    return charts.picture(name, 80, charts.curves(roc, recall, prevalence), pen, (caption, alt))
+    return charts.picture(name, 68, charts.curves(roc, recall, prevalence), pen, (caption, alt))
 
 
 def _area(part: Part, of: str) -> str:
