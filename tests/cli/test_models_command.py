@@ -21,12 +21,17 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 from small_package import CARD, WEIGHTS, Maker, linear_onnx
 
 from vesalius import keys
-from vesalius.models import engines
+from vesalius.models import engines, store
 from vesalius.models.card import Runtime
 from vesalius.models.package import open_package, write_package
 
 __all__ = ["own_home", "run"]
 Run = Callable[..., Called]
+
+
+@pytest.fixture(autouse=True)
+def nothing_shipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(store, "SHIPPED", tmp_path / "nothing")
 
 
 @pytest.fixture

@@ -21,6 +21,11 @@ from vesalius.models import store
 from vesalius.models.package import open_package, write_package
 
 
+@pytest.fixture(autouse=True)
+def nothing_shipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(store, "SHIPPED", tmp_path / "nothing")
+
+
 def versions(maker: Maker, *numbers: str) -> Path:
     """Put packages of these versions into a store and return its home."""
     home = maker.folder / "home"
