@@ -29,7 +29,7 @@ WORDS = {
 
 def main(out: Path) -> int:
     """Replace the tables of the page."""
-    found = [one.parent for one in sorted(out.glob("*/evaluation/evaluation.json"))]
+    found = [one.parent.parent for one in sorted(out.glob("*/evaluation/evaluation.json"))]
     kinds: dict[str, list[str]] = {}
     for place in found:
         run = json.loads((place / "run" / "run.json").read_text())
@@ -78,7 +78,8 @@ def _difference(judged: Mapping[str, Any]) -> str:
 
 
 def _minutes(took: Mapping[str, float], run: Mapping[str, Any]) -> str:
-    return f"{sum(took.values()) / 60:.1f}" if took else f"{run['seconds'] / 60:.1f} (training)"
+    # a resumed training tells its whole time in the run alone
+    return f"{(run['seconds'] + sum(v for step, v in took.items() if step != 'train')) / 60:.1f}"
 
 
 if __name__ == "__main__":

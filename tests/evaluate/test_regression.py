@@ -51,7 +51,7 @@ def test_concordance_equals_the_plain_ones() -> None:
     assert one.event is not None
     harrell = survival.harrell_c(one.truth, one.event, one.scores)
     assert whole(timetoevent.concordance(one, uno=False), len(one))[0] == pytest.approx(harrell)
-    until = timetoevent._until(one.truth, one.event)
+    until = survival.horizon(one.truth, one.event)
     uno = survival.uno_c(one.truth, one.event, one.scores, until=until)
     assert whole(timetoevent.concordance(one, uno=True), len(one))[0] == pytest.approx(uno)
 

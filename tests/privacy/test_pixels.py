@@ -327,6 +327,7 @@ def test_a_bar_that_every_view_sees_is_text_whatever_it_says() -> None:
     assert lines.is_text(bar(), 5)
     rib = bar(filled=0.73, mean=0.88)
     assert not lines.is_text(rib, 5)
+    assert lines.is_text(bar(length=110, filled=0.72), 5)
     assert lines.is_text(bar(filled=0.74, mean=0.76, text="WR", score=0.43), 5)
     assert not lines.is_text(bar(seen=2), 5)
     assert not lines.is_text(bar(filled=0.5), 5)

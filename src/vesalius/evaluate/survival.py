@@ -124,6 +124,17 @@ def _concordance(times: F64, events: Bools, risk: F64, weights: F64) -> float:
     return above / total
 
 
+def horizon(time: ArrayLike, event: ArrayLike) -> float:
+    """Return the time up to which Uno's C is told: nine events in ten lie before it, and somebody is still followed.
+
+    Beyond it few patients are left, and their weights would decide the figure.
+    """
+    times, events = outcome(time, event)
+    alone = staying(times, events).at(times) <= 0
+    followed = float(times[alone].min()) if alone.any() else float("inf")
+    return min(followed, float(np.quantile(times[events], 0.9)))
+
+
 def brier(
     time: ArrayLike, event: ArrayLike, survival: ArrayLike, at: float, *,
     train: tuple[ArrayLike, ArrayLike] | None = None,

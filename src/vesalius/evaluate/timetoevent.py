@@ -12,7 +12,7 @@ from vesalius.evaluate import weighted
 from vesalius.evaluate.figures import Spec, made, spec
 from vesalius.evaluate.predictions import Bools, Figure, Predictions
 from vesalius.evaluate.resampling import F64, Resamples, Weighted
-from vesalius.evaluate.survival import Steps, kaplan_meier, outcome, staying
+from vesalius.evaluate.survival import Steps, horizon, kaplan_meier, outcome, staying
 
 MOST = 4000
 """Cases whose pairs are compared; of more, a sample of patients by seed 0."""
@@ -26,7 +26,7 @@ def concordance(predictions: Predictions, *, uno: bool) -> Weighted:
         LabelError: no event, or nobody is followed beyond one.
     """
     times, events = _outcome(predictions)
-    counted = events & (times < _until(times, events)) if uno else events
+    counted = events & (times < horizon(times, events)) if uno else events
     pair = np.ones(len(times))
     if uno:
         left = staying(times, events).at(times)
@@ -42,13 +42,6 @@ def _outcome(predictions: Predictions) -> tuple[F64, Bools]:
     if predictions.event is None:
         raise LabelError("the predictions hold no event", expected="the columns time and event")
     return outcome(predictions.truth, predictions.event)
-
-
-def _until(times: F64, events: Bools) -> float:
-    """Return the time up to which somebody is still followed, so that every weight is finite."""
-    followed = staying(times, events)
-    alone = followed.at(times) <= 0
-    return float(times[alone].min()) if alone.any() else float("inf")
 
 
 def figures(predictions: Predictions, drawn: Resamples | None) -> tuple[Figure, ...]:
@@ -83,8 +76,8 @@ class SurvivalCurves:
 def survival_curves(predictions: Predictions) -> SurvivalCurves:
     """Return survival curves of each case: slope and baseline hazard of the risks come from the other folds."""
     times, events = _outcome(predictions)
-    ends = np.quantile(times[events], (0.1, 0.9))
-    moments = np.linspace(float(ends[0]), min(float(ends[1]), 0.999 * _until(times, events)), MOMENTS)
+    first = float(np.quantile(times[events], 0.1))
+    moments = np.linspace(first, 0.999 * horizon(times, events), MOMENTS)
     model, null = np.ones((len(times), MOMENTS)), np.ones((len(times), MOMENTS))
     for repeat in np.unique(predictions.repeats):
         own = predictions.repeats == repeat

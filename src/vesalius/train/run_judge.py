@@ -31,7 +31,7 @@ from vesalius.evaluate.discrimination import (
     threshold_for,
 )
 from vesalius.evaluate.intervals import Statistic, bootstrap, paired_bootstrap
-from vesalius.evaluate.survival import harrell_c, uno_c
+from vesalius.evaluate.survival import harrell_c, horizon, uno_c
 from vesalius.models.card import Metric, OperatingPoint
 from vesalius.models.graph import Step
 from vesalius.models.operations import probability
@@ -208,7 +208,7 @@ def statistics(target: Target, rows: Ints, final: F64) -> dict[str, Statistic]:
         }
     if target.event is not None:
         event = target.event[rows]
-        until = float(np.quantile(truth[event], 0.9))
+        until = horizon(truth, event)
         return {
             "Harrell's C": lambda c: harrell_c(truth[c], event[c], final[c]),
             "Uno's C": lambda c: uno_c(truth[c], event[c], final[c], train=(truth, event), until=until),

@@ -24,6 +24,8 @@ _AS_THIN: Final = 1.25
 _STRONG: Final = 0.8
 _SHARED: Final = 0.5
 _LONG: Final = 1.8
+_SLENDER: Final = 9.0
+"""Lengths in thicknesses from which a straight bar is longer than any rib."""
 _THIN: Final = 30.0
 _THICK: Final = 45.0
 ALONG: Final = 1.3
@@ -301,6 +303,8 @@ def _is_bar(line: Line, views: int) -> bool:
     if line.thickness > _THIN:
         least = 0.84 if line.thickness > _THICK else 0.7
         return line.seen >= views > 1 and proportion >= 3 and line.filled >= least and line.mean >= 0.8
+    if proportion >= _SLENDER and line.seen >= max(3, views - 1) and line.filled >= 0.68 and line.mean >= 0.85:
+        return True
     if line.seen < views or views < 2:
         return line.seen >= max(3, views - 1) and proportion >= 2.5 and line.filled >= 0.8 and line.mean >= 0.8
     if line.filled >= 0.76 and line.mean >= 0.8:
