@@ -121,8 +121,7 @@ def plant(picture: Array, rng: random.Random, known: dict[str, list[Path]], coun
     canvas = picture.astype(np.float32)
     if noise and not after:
         canvas += chance.normal(0, noise * 255, canvas.shape)
-    taken = np.zeros(picture.shape, bool)
-    found: list[String] = []
+    taken, found = np.zeros(picture.shape, bool), []
     for _ in range(4 * count):
         if len(found) == count:
             break

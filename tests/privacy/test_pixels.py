@@ -307,60 +307,6 @@ def test_a_slanted_bar_gives_its_own_box(degrees: float) -> None:
     assert abs(np.sin(line.angle - angle)) < 0.03
 
 
-@pytest.mark.parametrize("degrees", [3.0, -5.0, 94.0])
-def test_a_long_line_that_slants_a_little_is_not_laid_along_the_rows(degrees: float) -> None:
-    angle = np.deg2rad(degrees)
-    y, x = np.mgrid[:300, :300].astype(float) - 150
-    along, across = x * np.cos(angle) + y * np.sin(angle), -x * np.sin(angle) + y * np.cos(angle)
-    (line,) = lines.candidates(((np.abs(along) < 110) & (np.abs(across) < 6)).astype(np.float32))
-    assert line.thickness == pytest.approx(12, abs=3.5)
-    assert abs(np.sin(line.angle - angle)) < 0.03
-
-
-def bar(**values: float) -> lines.Line:
-    known = {"row": 50.0, "column": 100.0, "angle": 0.0, "length": 60.0, "thickness": 10.0}
-    shape = {"peak": 1.0, "mean": 0.9, "filled": 0.8, "seen": 5}
-    return lines.Line(**{**known, **shape, **values})
-
-
-def test_a_bar_that_every_view_sees_is_text_whatever_it_says() -> None:
-    assert lines.is_text(bar(), 5)
-    rib = bar(filled=0.73, mean=0.88)
-    assert not lines.is_text(rib, 5)
-    assert lines.is_text(bar(length=110, filled=0.72), 5)
-    assert lines.is_text(bar(filled=0.74, mean=0.76, text="WR", score=0.43), 5)
-    assert not lines.is_text(bar(seen=2), 5)
-    assert not lines.is_text(bar(filled=0.5), 5)
-    assert not lines.is_text(bar(length=16), 5)
-    assert not lines.is_text(bar(thickness=55, length=130), 5)
-
-
-def test_loose_characters_follow_in_every_direction() -> None:
-    square = bar(length=11)
-    below, beside = bar(length=12, row=66), bar(length=12, column=116)
-    assert lines.continues(beside, [square])
-    assert lines.continues(below, [square])
-    assert not lines.continues(below, [bar()])
-    assert not lines.continues(bar(row=90), [square])
-    assert lines.continues(bar(length=80, column=110, seen=2), [square])
-
-
-@pytest.mark.parametrize("angle", [0.0, 0.5, np.pi / 2, -0.8])
-def test_the_ends_of_a_line_are_found_on_its_strip(angle: float) -> None:
-    whole = bar(row=150.0, column=150.0, angle=angle, length=120.0)
-    rows, columns = np.mgrid[:300, :300] - 150
-    u, v = whole.axes()
-    along, across = rows * u[0] + columns * u[1], rows * v[0] + columns * v[1]
-    shown = (255 * ((np.abs(along) < 60) & (np.abs(across) < 5))).astype(np.uint8)
-    centre = 150 + 30 * u
-    part = bar(row=centre[0], column=centre[1], angle=angle, length=60.0)
-    strip, zoom = lines.strip(shown, part)
-    found = lines.along_strip(part, strip / 255.0, zoom)
-    assert found.length == pytest.approx(120, abs=4)
-    assert (found.row, found.column) == pytest.approx((150, 150), abs=3)
-    assert lines.spanning(part, found).thickness == part.thickness
-
-
 def test_views_of_one_line_become_one_and_neighbours_stay_apart() -> None:
     line = lines.Line(50, 60, 0.0, 80, 10, 1.0, 0.9, 0.9)
     longer = lines.Line(51, 75, 0.0, 80, 11, 0.95, 0.8, 0.9)

@@ -113,18 +113,8 @@ def judge(
     rest = [line for line in every if not any(lines.same(line, kept) for kept in accepted)]
     accepted += [line for line in rest if lines.continues(line, accepted)]
     doubtful = [line for line in read if line not in accepted and lines.is_doubtful(line, views_seen)]
-    accepted = [_whole(shown, line, threads) for line in accepted]
+    accepted = [lines.lengthened(picture, line) for line in accepted]
     return Found(tuple(_text_box(line) for line in accepted), tuple(_text_box(line) for line in doubtful))
-
-
-def _whole(shown: Sequence[views.Picture], line: Line, threads: int) -> Line:
-    """Return the line with its ends, which the network often misses when it sees the picture as a whole."""
-    longer = lines.lengthened(shown[0], line)
-    for picture in shown:
-        part, zoom = lines.strip(picture, line)
-        seen = lines.along_strip(line, model.text_map(views.evened(part), 1.0, threads), zoom)
-        longer = lines.spanning(longer, seen)
-    return longer
 
 
 def _within(line: Line, regions: Sequence[Box]) -> bool:

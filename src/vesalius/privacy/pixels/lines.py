@@ -19,15 +19,10 @@ _LEAST_AREA: Final = 12
 _THICKEST: Final = (90.0, 0.22)
 """A line's kernel is at most this thick: pixels, and part of the picture's shorter side."""
 _STRAIGHT: Final = np.deg2rad(7)
-_AS_THIN: Final = 1.25
-"""A box is laid along rows or columns when that makes it hardly thicker: a long line that slants a little does not."""
 _STRONG: Final = 0.8
 _SHARED: Final = 0.5
 _LONG: Final = 1.8
-_SLENDER: Final = 9.0
-"""Lengths in thicknesses from which a straight bar is longer than any rib."""
 _THIN: Final = 30.0
-_THICK: Final = 45.0
 ALONG: Final = 1.3
 """A box is longer than the kernel by this many thicknesses at each end: the kernel often misses an end character."""
 ACROSS: Final = 0.5
@@ -37,8 +32,6 @@ _CLEAR: Final = 0.92
 """A reading as clear as this needs no other try: upside down, the network reads some letters too."""
 _REACH: Final = 5.0
 """Ends are looked for within so many thicknesses."""
-_STRIP_KERNEL: Final = 14.0
-"""Thickness of a line in pixels at which the network sees it best, for the second look along it."""
 
 
 @dataclass(frozen=True)
@@ -96,13 +89,12 @@ def candidates(text_map: Array) -> list[Line]:
 
 def _box(region: Any) -> Line:
     points = region.coords.astype(float)
-    angle, exact = _directions(points - points.mean(axis=0))
-    axes, spans = _spans(points, angle)
-    if exact is not None:
-        other, straight = _spans(points, exact)
-        if np.ptp(straight[1]) <= _AS_THIN * np.ptp(spans[1]) + 1:
-            angle, axes, spans = exact, other, straight
-    middle = np.sum([(low + high) / 2 * axis for (low, high), axis in zip(spans, axes, strict=True)], axis=0)
+    centre = points.mean(axis=0)
+    angle = _direction(points - centre)
+    u = np.array((np.sin(angle), np.cos(angle)))
+    v = np.array((u[1], -u[0]))
+    spans = [(float((points @ axis).min()) - 0.5, float((points @ axis).max()) + 0.5) for axis in (u, v)]
+    middle = np.sum([(low + high) / 2 * axis for (low, high), axis in zip(spans, (u, v), strict=True)], axis=0)
     length, thickness = (high - low for low, high in spans)
     return Line(
         row=float(middle[0]),
@@ -116,27 +108,20 @@ def _box(region: Any) -> Line:
     )
 
 
-def _spans(points: Array, angle: float) -> tuple[tuple[Array, Array], list[tuple[float, float]]]:
-    """Return the axes along a direction and across it, and from where to where the points reach on each."""
-    u = np.array((np.sin(angle), np.cos(angle)))
-    axes = (u, np.array((u[1], -u[0])))
-    return axes, [(float((points @ axis).min()) - 0.5, float((points @ axis).max()) + 0.5) for axis in axes]
-
-
-def _directions(offsets: Array) -> tuple[float, float | None]:
-    """Return the direction of the longest extent, and that of the rows or columns when it is near."""
+def _direction(offsets: Array) -> float:
+    """Return the direction of the longest extent; near rows and columns, and for squares, exactly along them."""
     spread = np.cov(offsets.T) if len(offsets) > 2 else np.eye(2)
     values, vectors = np.linalg.eigh(spread)
     wide = np.ptp(offsets, axis=0)
     if values[0] <= 0 or values[1] / max(values[0], 1e-6) < 3:
-        return (np.pi / 2 if wide[0] > 1.5 * wide[1] else 0.0), None
+        return np.pi / 2 if wide[0] > 1.5 * wide[1] else 0.0
     row, column = vectors[:, 1]
     angle = float(np.arctan2(row, column))
     angle = (angle + np.pi / 2) % np.pi - np.pi / 2
     for exact in (-np.pi / 2, 0.0, np.pi / 2):
         if abs(angle - exact) < _STRAIGHT:
-            return angle, abs(exact)
-    return angle, None
+            return abs(exact)
+    return angle
 
 
 def merge(found: Sequence[Sequence[Line]]) -> list[Line]:
@@ -180,29 +165,18 @@ def _united(kept: Line, other: Line) -> Line:
         row=kept.row + float(shift[0]),
         column=kept.column + float(shift[1]),
         length=high - low,
-        thickness=max(kept.thickness, other.thickness if other.thickness <= _AS_THIN * kept.thickness else 0.0),
+        thickness=max(kept.thickness, min(other.thickness, 1.3 * kept.thickness)),
         peak=max(kept.peak, other.peak),
-        filled=max(kept.filled, other.filled) if other.length >= 0.5 * kept.length else kept.filled,
     )
-
-
-def spanning(one: Line, other: Line) -> Line:
-    """Return the first line lengthened so that it covers the second, which lies on its row."""
-    return replace(_united(one, other), thickness=one.thickness)
 
 
 def upright(picture: Picture, line: Line, *, flipped: bool = False) -> Picture:
     """Return the line alone and upright, with a margin, at the picture's own size or larger."""
-    margin = max(2.0, 0.4 * line.thickness)
-    crop = _sampled(picture, line, (margin, margin), max(1.0, 40 / (line.thickness + 2 * margin)))
-    return crop[::-1, ::-1] if flipped else crop
-
-
-def _sampled(picture: Picture, line: Line, margins: tuple[float, float], zoom: float) -> Picture:
-    """Return a line upright with margins along and across it, in pixels of the picture, enlarged."""
     from scipy import ndimage
 
-    length, thickness = line.length + 2 * margins[0], line.thickness + 2 * margins[1]
+    margin = max(2.0, 0.4 * line.thickness)
+    length, thickness = line.length + 2 * margin, line.thickness + 2 * margin
+    zoom = max(1.0, 40 / thickness)
     x = np.linspace(-length / 2, length / 2, max(4, round(length * zoom)))
     y = np.linspace(-thickness / 2, thickness / 2, max(4, round(thickness * zoom)))
     u, v = line.axes()
@@ -210,47 +184,7 @@ def _sampled(picture: Picture, line: Line, margins: tuple[float, float], zoom: f
         u, v = -u, -v
     points = [centre + y[:, None] * v[i] + x[None] * u[i] for i, centre in enumerate((line.row, line.column))]
     crop: Picture = ndimage.map_coordinates(picture, points, order=1, mode="nearest")
-    return crop
-
-
-def strip(picture: Picture, line: Line) -> tuple[Picture, float]:
-    """Return the upright line with what lies before, after and beside it, and the pixels of it per pixel."""
-    zoom = float(np.clip(_STRIP_KERNEL / line.thickness, 0.5, 2.5))
-    return _sampled(picture, line, (_strip_reach(line), 2.0 * line.thickness + 8), zoom), zoom
-
-
-def _strip_reach(line: Line) -> float:
-    return _REACH * line.thickness + 0.3 * line.length
-
-
-def along_strip(line: Line, text_map: Array, zoom: float) -> Line:
-    """Return the line lengthened by what the map of its strip shows on its row, gap by gap."""
-    middle = text_map.shape[0] / 2
-    half = max(2.0, 0.35 * line.thickness * zoom)
-    row: Array = np.any(text_map[round(middle - half) : round(middle + half) + 1] > LEAST, axis=0)
-    side = max(1, round(_strip_reach(line) * zoom))
-    step = max(2, round(2.5 * line.thickness * zoom))
-    before, after = (_reached(part, step) / zoom for part in (row[:side][::-1], row[-side:]))
-    return _with_ends(line, before, after)
-
-
-def _reached(kernels: Array, step: int) -> int:
-    """Return how many columns on the last kernel ends that follows another within a gap of `step` columns."""
-    found = 0
-    while (ahead := np.nonzero(kernels[found : found + step])[0]).size:
-        found += int(ahead[-1]) + 1
-    return found
-
-
-def _with_ends(line: Line, before: float, after: float) -> Line:
-    """Return the line longer by so many pixels before and after, in the direction of reading."""
-    u, _ = line.axes()
-    if line.angle >= np.pi / 2 - 1e-9:
-        u = -u
-    row, column = (after - before) / 2 * u
-    return replace(
-        line, row=line.row + float(row), column=line.column + float(column), length=line.length + before + after
-    )
+    return crop[::-1, ::-1] if flipped else crop
 
 
 def with_text(line: Line, pictures: Sequence[Picture], read: Reader) -> Line:
@@ -291,26 +225,12 @@ def is_text(line: Line, views: int) -> bool:
         return False
     if line.seen >= max(3, views - 1):
         return line.filled >= 0.78 or (line.score >= 0.5 and line.mean >= 0.85)
-    return line.filled >= 0.85 and line.seen >= 3 and letters >= 3 and line.score >= 0.5
+    return line.filled >= 0.78 and line.seen >= 3 and letters >= 3 and line.score >= 0.5
 
 
 def _is_bar(line: Line, views: int) -> bool:
-    """Return whether nearly every view sees one straight, filled bar: a line of a script that cannot be read.
-
-    Ribs are ovals, which fill less of their box, and vessels are bent; what is thick may be an organ.
-    """
-    proportion = line.length / line.thickness
-    if line.thickness > _THIN:
-        least = 0.84 if line.thickness > _THICK else 0.7
-        return line.seen >= views > 1 and proportion >= 3 and line.filled >= least and line.mean >= 0.8
-    if proportion >= _SLENDER and line.seen >= max(3, views - 1) and line.filled >= 0.68 and line.mean >= 0.85:
-        return True
-    if line.seen < views or views < 2:
-        return line.seen >= max(3, views - 1) and proportion >= 2.5 and line.filled >= 0.8 and line.mean >= 0.8
-    if line.filled >= 0.76 and line.mean >= 0.8:
-        return proportion >= 2
-    letters = len(line.text.replace(" ", ""))
-    return proportion >= 2.5 and line.filled >= 0.7 and line.mean >= 0.72 and letters >= 2 and line.score >= 0.42
+    """Return whether every view sees one straight, filled bar: a line of a script of which not a letter can be read."""
+    return line.seen >= views > 1 and line.filled >= 0.84 and line.mean >= 0.85 and line.length >= 3 * line.thickness
 
 
 def is_doubtful(line: Line, views: int) -> bool:
@@ -338,7 +258,13 @@ def lengthened(picture: Picture, line: Line) -> Line:
     strokes = energy > (inside + 2 * beyond) / 3
     step = max(2, round(line.thickness * per_pixel))
     before, after = (_further(part, step) / per_pixel for part in (strokes[:side][::-1], strokes[-side:]))
-    return _with_ends(line, before, after)
+    u, _ = line.axes()
+    if line.angle >= np.pi / 2 - 1e-9:
+        u = -u
+    shift = (after - before) / 2 * u
+    return replace(
+        line, row=line.row + float(shift[0]), column=line.column + float(shift[1]), length=line.length + before + after
+    )
 
 
 def _further(strokes: Array, step: int) -> int:
@@ -352,26 +278,12 @@ def _further(strokes: Array, step: int) -> int:
 
 
 def continues(line: Line, accepted: Sequence[Line]) -> bool:
-    """Return whether a candidate goes on a row of accepted text: the loose end of a line, or all of it."""
-    return any(_follows(line, other) or _holds(line, other) for other in accepted)
-
-
-def _follows(line: Line, other: Line) -> bool:
-    """Return whether a candidate is the next one on the row of another; a square may be on a row of any direction."""
-    if not 0.4 < line.thickness / other.thickness < 2.2:
-        return False
-    u, v = other.axes()
-    apart = np.array((line.row - other.row, line.column - other.column))
-    gap = abs(apart @ u) - (line.length + other.length) / 2
-    if abs(apart @ v) <= 0.6 * other.thickness and gap <= 3 * other.thickness:
-        return True
-    square = other.length < 2 * other.thickness
-    return bool(square and abs(apart @ u) <= 0.6 * other.length and abs(apart @ v) <= 2.5 * other.thickness)
-
-
-def _holds(line: Line, other: Line) -> bool:
-    """Return whether a line that several views see has accepted text on its row."""
-    u, v = line.axes()
-    apart = np.array((other.row - line.row, other.column - line.column))
-    inside = abs(apart @ u) <= line.length / 2 and abs(apart @ v) <= line.thickness / 2
-    return bool(inside and line.seen >= 2 and line.thickness <= _THIN and line.mean >= 0.7)
+    """Return whether a candidate goes on a row of accepted text: the loose end of a line."""
+    for other in accepted:
+        u, v = other.axes()
+        apart = np.array((line.row - other.row, line.column - other.column))
+        gap = abs(apart @ u) - (line.length + other.length) / 2
+        level = abs(apart @ v) <= 0.6 * other.thickness
+        if level and gap <= 3 * other.thickness and 0.4 < line.thickness / other.thickness < 2.2:
+            return True
+    return False

@@ -77,16 +77,6 @@ def levelled(picture: Picture) -> Picture:
     return raised
 
 
-def evened(part: Picture) -> Picture:
-    """Return a part of a picture smoothed where it is noisy, stretched over the range of most of its values."""
-    from scipy import ndimage
-
-    grey = part.astype(np.float32)
-    if min(part.shape) > 2 and _noise(grey) > _NOISY:
-        grey = ndimage.gaussian_filter(grey, _SMOOTHING)
-    return _stretched(grey, _common(grey))
-
-
 def _noise(grey: Array) -> float:
     """Return the standard deviation of the noise in grey levels, from differences that smooth pictures do not have."""
     fine = grey[1:-1, 1:-1] * 4 - 2 * (grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:])
